@@ -1,0 +1,40 @@
+//! Every bound on what comes from outside, in one place.
+//!
+//! A limit's unit ends its name. Whoever enforces one names it in the refusal.
+
+/// Longest document id, in bytes.
+pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
+/// Longest tenant, user, group or key name, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Longest tenant id, in bytes.
+pub const TENANT_ID_BYTES_MAX: usize = 48;
+/// Largest body of a document write, in bytes.
+pub const DOCUMENT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest body of any other request, in bytes.
+pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest query, in bytes.
+pub const QUERY_BYTES_MAX: usize = 8 * 1024;
+/// Most distinct terms of a query that the lexical arm looks up.
+pub const QUERY_TERMS_MAX: usize = 64;
+/// Most passages a search may ask for.
+pub const TOP_K_MAX: usize = 200;
+/// Largest token budget of a context.
+pub const BUDGET_TOKENS_MAX: usize = 200_000;
+/// Most entries on either side of an ACL.
+pub const ACL_ENTRIES_MAX: usize = 256;
+/// Most attributes of a document.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// Longest attribute name or value, and longest title or URI, in bytes.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// Most members of a group.
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Most groups named by one credential or one request.
+pub const GROUPS_PER_PRINCIPAL_MAX: usize = 256;
+/// Most items of one page of a list.
+pub const PAGE_ITEMS_MAX: usize = 500;
+/// Most citations of one verification request.
+pub const CITATIONS_PER_VERIFY_MAX: usize = 200;
+/// Longest time that a read waits for a sequence number, in milliseconds.
+pub const MIN_SEQ_WAIT_MS: u64 = 5_000;
+/// Longest chunk, in bytes: the second bound beside the model's tokens, for text whose words a tokenizer cannot split.
+pub const CHUNK_BYTES_MAX: usize = 4 * 1024;
