@@ -1,0 +1,40 @@
+# Thin: each target is a few commands that work as well when typed. Plain `make` lists the targets.
+
+PYTHON ?= python3
+CARGO ?= cargo
+# Where cargo builds; `run` starts the program from there.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
+# For `run` and `bench`: what goes to the program, as in `make run ARGS="--listen 127.0.0.1:9000"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench provision
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+provision: ## Fetch what is not source code (ONNX Runtime, the default model) into .catena, once.
+	$(PYTHON) deploy/provision/provision.py
+
+run: provision ## Build Catena and serve the demo tenants.
+	$(CARGO) build --locked --bin catena
+	exec $(BUILT)/catena serve --demo $(ARGS)
+
+# The programs are built first, because tests of the whole system start them.
+test: ## Run every test. Needs cargo, Python and pip, nothing more.
+	$(PYTHON) deploy/provision/provision.py --with-tests
+	$(PYTHON) -m unittest discover deploy/provision
+	$(CARGO) build --locked --workspace --bins --tests
+	$(CARGO) test --locked --workspace --bins --tests
+
+check: ## Check format, lints, house rules, documentation and dependencies.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace --test tidy
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	@if command -v cargo-deny >/dev/null; \
+	then $(CARGO) deny --locked check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences, bans and sources of dependencies were NOT checked."; fi
+
+bench: ## Measure, with optimised programs. Each question is a file in benches.
+	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-relevance -- $(ARGS)
