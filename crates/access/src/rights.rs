@@ -22,8 +22,7 @@ pub enum Right {
 
 impl Right {
     /// Every right, in the order in which they are listed to people.
-    pub const ALL: [Self; 6] =
-        [Self::Read, Self::Write, Self::Admin, Self::Impersonate, Self::Audit, Self::Operator];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Write, Self::Admin, Self::Impersonate, Self::Audit, Self::Operator];
 
     /// The right's name on the wire and in the record.
     #[must_use]

@@ -9,5 +9,7 @@ pub mod names;
 pub mod numbers;
 
 pub use error::ErrorKind;
-pub use names::{ContextId, DocumentId, GenerationId, GroupName, JobId, KeyId, NameError, RecipeId, TenantId, UserName};
+pub use names::{
+    ContextId, DocumentId, GenerationId, GroupName, JobId, KeyId, NameError, RecipeId, TenantId, UserName,
+};
 pub use numbers::{AclId, DocNo, Seq, Span, Timestamp, VersionNo};

@@ -17,7 +17,7 @@ pub const QUERY_BYTES_MAX: usize = 8 * 1024;
 /// Most distinct terms of a query that the lexical arm looks up.
 pub const QUERY_TERMS_MAX: usize = 64;
 /// Most passages a search may ask for.
-pub const TOP_K_MAX: usize = 200;
+pub const TOP_K_MAX: usize = 100;
 /// Largest token budget of a context.
 pub const BUDGET_TOKENS_MAX: usize = 200_000;
 /// Most entries on either side of an ACL.
@@ -36,5 +36,7 @@ pub const PAGE_ITEMS_MAX: usize = 500;
 pub const CITATIONS_PER_VERIFY_MAX: usize = 200;
 /// Longest time that a read waits for a sequence number, in milliseconds.
 pub const MIN_SEQ_WAIT_MS: u64 = 5_000;
+/// Most chunks of one document.
+pub const CHUNKS_PER_DOCUMENT_MAX: usize = 20_000;
 /// Longest chunk, in bytes: the second bound beside the model's tokens, for text whose words a tokenizer cannot split.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024;
