@@ -1,0 +1,2 @@
+/* A library that is not ONNX Runtime, for tests/old_library.rs. */
+int unrelated(void) { return 0; }

