@@ -1,0 +1,238 @@
+//! A tenant's index under one recipe: segments behind one manifest, changed by publishing and merging alone.
+//!
+//! One change at a time, each durable as a whole before anybody sees it. Readers take a snapshot and wait for nothing.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use catena_domain::{GenerationId, RecipeId, Seq};
+
+use crate::disk;
+use crate::error::IndexError;
+use crate::live::LiveTable;
+use crate::manifest::{self, Cut, Identity, Manifest};
+use crate::merge::{self, MergePlan};
+use crate::row::{RowInput, RowKey};
+use crate::segment::{self, ROWS_MAX, Segment};
+use crate::snapshot::Snapshot;
+
+/// A generation, open.
+#[derive(Debug)]
+pub struct Generation {
+    identity: Arc<Identity>,
+    folder: PathBuf,
+    writer: Mutex<Writer>,
+    current: RwLock<Arc<Snapshot>>,
+    closed: AtomicBool,
+}
+
+/// What only the one who changes the generation needs.
+#[derive(Debug)]
+struct Writer {
+    manifest: Manifest,
+    /// The number of the next segment. Never used twice, also not after a failure.
+    next: u64,
+}
+
+impl Generation {
+    /// Opens the generation in `folder`, verifying every byte of it; begins an empty one when nothing is there.
+    pub(crate) fn open(folder: PathBuf, identity: Identity) -> Result<Self, IndexError> {
+        let manifest = match manifest::read(&folder)? {
+            Some(manifest) => manifest,
+            None => begin(&folder, &identity)?,
+        };
+        manifest.check(&manifest::path(&folder), &identity)?;
+        let open = |entry| Segment::open(&folder, entry, identity.dimension).map(Arc::new);
+        let segments = manifest.segments.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        sweep(&folder, &manifest)?;
+        let next = manifest.segments.iter().filter_map(|entry| segment::number(&entry.name)).max().map_or(0, |n| n + 1);
+        let identity = Arc::new(identity);
+        let snapshot = Snapshot::new(Arc::clone(&identity), manifest.applied_seq(), segments);
+        Ok(Self {
+            identity,
+            folder,
+            writer: Mutex::new(Writer { manifest, next }),
+            current: RwLock::new(Arc::new(snapshot)),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &GenerationId {
+        &self.identity.generation
+    }
+
+    /// The recipe that its vectors are made by.
+    #[must_use]
+    pub fn recipe(&self) -> &RecipeId {
+        &self.identity.recipe
+    }
+
+    /// How many numbers a vector has.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.identity.dimension
+    }
+
+    /// The last write that a search finds.
+    #[must_use]
+    pub fn applied_seq(&self) -> Seq {
+        self.snapshot().applied_seq()
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.snapshot().segments().len()
+    }
+
+    /// The generation as it is now. Never waits for a change to be written.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds rows, usually as one segment, and moves the applied seq; without rows, only the latter. A row that is there already
+    /// is left out, so a publication may be made again. Durable and visible to new snapshots when it returns.
+    pub fn publish(&self, rows: Vec<RowInput>, upto: Seq) -> Result<(), IndexError> {
+        let mut writer = self.writer()?;
+        let snapshot = self.snapshot();
+        if upto < snapshot.applied_seq() {
+            return Err(IndexError::Order { applied: snapshot.applied_seq(), upto });
+        }
+        let rows = new_rows(snapshot.segments(), rows);
+        if rows.is_empty() && upto == snapshot.applied_seq() {
+            return Ok(());
+        }
+        let mut segments = snapshot.segments().to_vec();
+        segments.extend(self.write(&mut writer, rows)?);
+        self.install(&mut writer, upto, segments)
+    }
+
+    /// What a merge should do now, if anything. `live` must be at the applied seq or later.
+    #[must_use]
+    pub fn merge_plan(&self, live: &LiveTable) -> Option<MergePlan> {
+        merge::plan(&self.snapshot(), live)
+    }
+
+    /// Replaces the plan's segments by one of `rows`: those of the plan's documents, or of fewer when some have gone
+    /// meanwhile. Readers of older snapshots keep theirs.
+    pub fn merge(&self, plan: &MergePlan, rows: Vec<RowInput>) -> Result<(), IndexError> {
+        let mut writer = self.writer()?;
+        let snapshot = self.snapshot();
+        let planned: HashSet<_> = plan.documents.iter().copied().collect();
+        if let Some(row) = rows.iter().find(|row| !planned.contains(&(row.doc, row.version))) {
+            return Err(IndexError::RowOutsidePlan { doc: row.doc, chunk: row.chunk });
+        }
+        let names: HashSet<&str> = plan.segments.iter().map(String::as_str).collect();
+        let (old, kept): (Vec<_>, Vec<_>) =
+            snapshot.segments().iter().cloned().partition(|segment| names.contains(segment.entry().name.as_str()));
+        if let Some(gone) = plan.segments.iter().find(|name| !old.iter().any(|segment| segment.entry().name == **name))
+        {
+            return Err(IndexError::StalePlan { segment: gone.clone() });
+        }
+        let rows = new_rows(&kept, rows);
+        let mut segments = kept;
+        segments.extend(self.write(&mut writer, rows)?);
+        self.install(&mut writer, snapshot.applied_seq(), segments)?;
+        for segment in old {
+            // The manifest no longer names it; what cannot be removed now is removed at the next opening.
+            if let Err(error) = disk::remove(&self.folder.join(&segment.entry().name)) {
+                tracing::warn!(tenant = %self.identity.tenant, %error, "a merged segment stays on the disk");
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns away every later change. One that is under way is waited for.
+    pub(crate) fn close(&self) {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, IndexError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() { Err(IndexError::Closed { generation: self.id().to_string() }) } else { Ok(writer) }
+    }
+
+    /// Writes rows as segments that nothing names yet, and opens them as a later reader would. None for no rows.
+    fn write(&self, writer: &mut Writer, mut rows: Vec<RowInput>) -> Result<Vec<Arc<Segment>>, IndexError> {
+        segment::sort(&mut rows)?;
+        let mut segments = Vec::new();
+        for rows in rows.chunks(ROWS_MAX) {
+            let name = segment::name(writer.next);
+            writer.next += 1;
+            let written = segment::write(&self.folder, &name, rows, self.dimension())
+                .and_then(|entry| Segment::open(&self.folder, &entry, self.dimension()));
+            if written.is_err() {
+                // Best effort: the next opening removes it too.
+                let _ = disk::remove(&self.folder.join(&name));
+            }
+            segments.push(Arc::new(written?));
+        }
+        Ok(segments)
+    }
+
+    /// Makes `segments` at `applied` what the generation is, first on the disk, then for readers.
+    fn install(&self, writer: &mut Writer, applied: Seq, segments: Vec<Arc<Segment>>) -> Result<(), IndexError> {
+        let manifest = Manifest {
+            applied_seq: applied.0,
+            segments: segments.iter().map(|segment| segment.entry().clone()).collect(),
+            ..writer.manifest.clone()
+        };
+        match manifest::publish(&self.folder, &manifest) {
+            Ok(()) => {}
+            Err(Cut::Before(error)) => return Err(error),
+            Err(Cut::Unknown(error)) => {
+                // The disk may hold either manifest. Whoever goes on must first read which.
+                self.closed.store(true, Ordering::Release);
+                return Err(error);
+            }
+        }
+        writer.manifest = manifest;
+        let snapshot = Arc::new(Snapshot::new(Arc::clone(&self.identity), applied, segments));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        Ok(())
+    }
+}
+
+/// `rows` without those that `segments` hold.
+fn new_rows(segments: &[Arc<Segment>], mut rows: Vec<RowInput>) -> Vec<RowInput> {
+    let held = |key: RowKey| segments.iter().any(|segment| segment.has(key));
+    rows.retain(|row| !held(row.key()));
+    rows
+}
+
+/// Begins an empty generation in `folder`, which must hold no segment: those would have had a manifest.
+fn begin(folder: &Path, identity: &Identity) -> Result<Manifest, IndexError> {
+    if disk::names(folder)?.iter().any(|name| segment::number(name).is_some()) {
+        return Err(IndexError::corrupt(&manifest::path(folder), "it is missing, although there are segments"));
+    }
+    disk::make_folder(folder)?;
+    let manifest = Manifest::empty(identity);
+    manifest::publish(folder, &manifest).map_err(|(Cut::Before(error) | Cut::Unknown(error))| error)?;
+    Ok(manifest)
+}
+
+/// Removes what a publication that was cut off has left.
+fn sweep(folder: &Path, manifest: &Manifest) -> Result<(), IndexError> {
+    let named: HashSet<&str> = manifest.segments.iter().map(|entry| entry.name.as_str()).collect();
+    for name in disk::names(folder)? {
+        let is_stray = segment::number(&name).is_some() && !named.contains(name.as_str());
+        if is_stray || manifest::is_leftover(&name) {
+            disk::remove(&folder.join(&name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The index of a tenant: immutable segments behind one small pointer, searched by words and by vectors.
+//!
+//! Promises: nothing is opened before it verifies; a publication is there as a whole or not at all; a reader holds a
+//! snapshot and never waits for a writer; what may be seen is decided by the live table and the access lists, row by
+//! row, inside the search; scores come from live rows alone and do not depend on how rows lie in segments.
+//! Does not: hold truth (every segment can be rebuilt from the catalog), know texts beyond their terms, wait, or spawn.
+
+mod analyser;
+mod bits;
+mod bundle;
+mod columns;
+mod dense;
+mod disk;
+mod error;
+mod generation;
+mod lexical;
+mod live;
+mod manifest;
+mod merge;
+mod pages;
+mod registry;
+mod row;
+mod sealed;
+mod segment;
+mod snapshot;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod top;
+mod vectors;
+mod visible;
+mod words;
+
+pub use dense::QueryVector;
+pub use error::IndexError;
+pub use generation::Generation;
+pub use lexical::LexicalQuery;
+pub use live::{LiveDocument, LiveTable, Liveness};
+pub use merge::MergePlan;
+pub use registry::Index;
+pub use row::{Hit, RowId, RowInput, RowKey};
+pub use snapshot::Snapshot;
+pub use visible::{Filter, Visible};

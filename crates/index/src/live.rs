@@ -1,0 +1,91 @@
+//! The live table: which version of which document counts, and who may see it.
+//!
+//! A delete, a revocation or a superseding version is a change of this table and of nothing else: the index is not
+//! written to, and the next query obeys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use catena_access::Acl;
+use catena_domain::{AclId, DocNo, Seq, VersionNo};
+
+use crate::pages::Pages;
+
+/// Whether a document is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// It is.
+    Live,
+    /// It was.
+    Deleted,
+}
+
+/// What the document table says of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveDocument {
+    /// The document.
+    pub doc: DocNo,
+    /// Its current version: rows of any other are dead.
+    pub version: VersionNo,
+    /// Its access list.
+    pub acl: AclId,
+    /// Whether it is there.
+    pub live: Liveness,
+    /// The source that it came from, if any.
+    pub source: Option<Arc<str>>,
+    /// Its attributes, for filters.
+    pub attributes: Arc<BTreeMap<String, String>>,
+}
+
+/// The documents of a tenant at one seq. A changed copy shares what did not change.
+#[derive(Debug, Clone, Default)]
+pub struct LiveTable {
+    seq: Seq,
+    documents: Pages<LiveDocument>,
+    acls: Pages<Arc<Acl>>,
+}
+
+impl LiveTable {
+    /// The table before the first write.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The table at `seq`: this one with some documents replaced or added, and some access lists added.
+    #[must_use]
+    pub fn with(&self, seq: Seq, changed: Vec<LiveDocument>, acls: Vec<(AclId, Arc<Acl>)>) -> Self {
+        let mut next = self.clone();
+        next.seq = seq;
+        for (id, acl) in acls {
+            next.acls.set(id.0, acl);
+        }
+        for document in changed {
+            next.documents.set(document.doc.0, document);
+        }
+        next
+    }
+
+    /// The write that the table includes last.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// One document; `None` when the table never heard of it.
+    #[must_use]
+    pub fn document(&self, doc: DocNo) -> Option<&LiveDocument> {
+        self.documents.get(doc.0)
+    }
+
+    /// One access list; `None` when the table never heard of it, which admits nobody.
+    #[must_use]
+    pub fn acl(&self, id: AclId) -> Option<&Arc<Acl>> {
+        self.acls.get(id.0)
+    }
+
+    /// The document, when its current version is `version` and it is there.
+    pub(crate) fn current(&self, doc: DocNo, version: VersionNo) -> Option<&LiveDocument> {
+        self.document(doc).filter(|document| document.version == version && document.live == Liveness::Live)
+    }
+}

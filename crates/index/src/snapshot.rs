@@ -1,0 +1,100 @@
+//! A generation as one reader sees it: fixed, whatever is published meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use catena_access::Scope;
+use catena_domain::{GenerationId, RecipeId, Seq};
+
+use crate::error::IndexError;
+use crate::live::LiveTable;
+use crate::manifest::Identity;
+use crate::row::{RowId, RowKey};
+use crate::segment::Segment;
+use crate::visible::{Filter, Visible};
+
+/// Tells snapshots of one process apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SnapshotId(u64);
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// The segments of a generation at one moment. It keeps their files mapped for as long as somebody holds it.
+#[derive(Debug)]
+pub struct Snapshot {
+    id: SnapshotId,
+    identity: Arc<Identity>,
+    applied: Seq,
+    segments: Vec<Arc<Segment>>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(identity: Arc<Identity>, applied: Seq, segments: Vec<Arc<Segment>>) -> Self {
+        Self { id: SnapshotId(NEXT.fetch_add(1, Ordering::Relaxed)), identity, applied, segments }
+    }
+
+    /// The write that the snapshot includes last.
+    #[must_use]
+    pub fn applied_seq(&self) -> Seq {
+        self.applied
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> &GenerationId {
+        &self.identity.generation
+    }
+
+    /// The recipe that its vectors were made by.
+    #[must_use]
+    pub fn recipe(&self) -> &RecipeId {
+        &self.identity.recipe
+    }
+
+    /// How many numbers a vector has.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.identity.dimension
+    }
+
+    /// Rows in all segments, dead ones included.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.segments.iter().map(|segment| segment.rows() as usize).sum()
+    }
+
+    /// Which rows the scope's principal may see, by `live`, restricted by `filter`. A scope of another tenant sees none.
+    #[must_use]
+    pub fn visible(&self, scope: &Scope, live: &LiveTable, filter: &Filter) -> Visible {
+        if *scope.tenant() != self.identity.tenant {
+            tracing::error!(tenant = %scope.tenant(), index = %self.identity.tenant, "a scope met another tenant's index");
+            return Visible::nothing(self.id, &self.segments);
+        }
+        Visible::compute(self.id, &self.segments, scope, live, filter)
+    }
+
+    /// What a row is.
+    ///
+    /// # Panics
+    /// When the row is of another snapshot, and there is no such place in this one.
+    #[must_use]
+    pub fn key(&self, row: RowId) -> RowKey {
+        self.segments[row.segment as usize].columns().key(row.row)
+    }
+
+    pub(crate) fn segments(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+
+    /// Refuses a visible set that was computed for another snapshot.
+    pub(crate) fn check_visible(&self, visible: &Visible) -> Result<(), IndexError> {
+        if visible.snapshot == self.id { Ok(()) } else { Err(IndexError::OtherSnapshot { what: "the visible set" }) }
+    }
+
+    /// Refuses rows that cannot be of this snapshot.
+    pub(crate) fn check_rows(&self, rows: &[RowId]) -> Result<(), IndexError> {
+        let here =
+            |row: &RowId| self.segments.get(row.segment as usize).is_some_and(|segment| row.row < segment.rows());
+        if rows.iter().all(here) { Ok(()) } else { Err(IndexError::OtherSnapshot { what: "a row" }) }
+    }
+}

@@ -1,0 +1,96 @@
+//! Merging drops dead rows, bounds the number of segments, and refuses what does not fit its plan.
+
+use super::*;
+
+/// Eight documents in eight segments; the first is superseded, the second deleted.
+fn eight() -> (Fixture, Arc<Generation>, LiveTable) {
+    let fixture = Fixture::new();
+    let generation = fixture.generation();
+    for doc in 0..8 {
+        generation.publish(vec![row(doc, 1, 0, "key"), row(doc, 1, 1, "door")], Seq(u64::from(doc) + 1)).unwrap();
+    }
+    generation.publish(vec![row(0, 2, 0, "key key")], Seq(9)).unwrap();
+    let mut documents: Vec<LiveDocument> = (1..8).map(|doc| document(doc, 1, OPEN)).collect();
+    documents[0].live = Liveness::Deleted;
+    documents.push(document(0, 2, OPEN));
+    (fixture, generation, live(9, documents))
+}
+
+fn rows_of(plan: &crate::MergePlan) -> Vec<RowInput> {
+    let rows = |(doc, version): &(DocNo, VersionNo)| match version.0 {
+        2 => vec![row(doc.0, 2, 0, "key key")],
+        _ => vec![row(doc.0, 1, 0, "key"), row(doc.0, 1, 1, "door")],
+    };
+    plan.documents().iter().flat_map(rows).collect()
+}
+
+#[test]
+fn merging_drops_dead_rows_and_keeps_every_answer() {
+    let (mut fixture, generation, table) = eight();
+    let answers = |generation: &Generation| {
+        let snapshot = generation.snapshot();
+        (words(&snapshot, &table, "key door"), vectors(&snapshot, &table, 3, 100))
+    };
+    let before = answers(&generation);
+    let mut merges = 0;
+    while let Some(plan) = generation.merge_plan(&table) {
+        generation.merge(&plan, rows_of(&plan)).unwrap();
+        assert_eq!(answers(&generation), before);
+        merges += 1;
+    }
+    assert!(merges >= 1);
+    assert_eq!(generation.snapshot().rows(), 13, "only live rows are left");
+    assert_eq!(generation.applied_seq(), Seq(9));
+    let folders = std::fs::read_dir(fixture.path()).unwrap().count();
+    assert_eq!(folders, generation.segments() + 1, "merged segments are gone from the disk");
+    drop(generation);
+    fixture.restart();
+    assert_eq!(answers(&fixture.generation()), before);
+}
+
+#[test]
+fn a_segment_without_a_live_row_goes_without_a_successor() {
+    let fixture = Fixture::new();
+    let generation = fixture.generation();
+    generation.publish(vec![row(0, 1, 0, "key")], Seq(1)).unwrap();
+    let table = live(2, vec![LiveDocument { live: Liveness::Deleted, ..document(0, 1, OPEN) }]);
+    let plan = generation.merge_plan(&table).unwrap();
+    assert_eq!(plan.documents(), []);
+    generation.merge(&plan, vec![]).unwrap();
+    assert_eq!((generation.segments(), generation.snapshot().rows()), (0, 0));
+}
+
+#[test]
+fn a_table_older_than_the_index_plans_nothing() {
+    let fixture = Fixture::new();
+    let generation = fixture.generation();
+    for doc in 0..9 {
+        generation.publish(vec![row(doc, 1, 0, "key")], Seq(u64::from(doc) + 1)).unwrap();
+    }
+    assert!(generation.merge_plan(&all_open(8, &[(0, 1)])).is_none(), "newer rows would have looked dead");
+    assert!(generation.merge_plan(&all_open(9, &[(0, 1)])).is_some());
+}
+
+#[test]
+fn rows_outside_the_plan_and_plans_of_the_past_are_refused() {
+    let (_fixture, generation, table) = eight();
+    let plan = generation.merge_plan(&table).unwrap();
+    let error = generation.merge(&plan, vec![row(77, 1, 0, "key")]).unwrap_err();
+    assert!(matches!(error, IndexError::RowOutsidePlan { doc: DocNo(77), .. }), "{error}");
+    generation.merge(&plan, rows_of(&plan)).unwrap();
+    let after = generation.snapshot();
+    let error = generation.merge(&plan, rows_of(&plan)).unwrap_err();
+    assert!(matches!(error, IndexError::StalePlan { .. }), "{error}");
+    assert_eq!(generation.snapshot().rows(), after.rows());
+}
+
+#[test]
+fn what_was_published_after_the_plan_was_made_stays() {
+    let (_fixture, generation, table) = eight();
+    let plan = generation.merge_plan(&table).unwrap();
+    generation.publish(vec![row(50, 1, 0, "key")], Seq(10)).unwrap();
+    generation.merge(&plan, rows_of(&plan)).unwrap();
+    let table = table.with(Seq(10), vec![document(50, 1, OPEN)], vec![]);
+    assert_eq!(generation.applied_seq(), Seq(10));
+    assert!(keys(&words(&generation.snapshot(), &table, "key")).contains(&key(50, 1, 0)));
+}

@@ -1,0 +1,160 @@
+//! Which rows of a snapshot a principal may see: the pre-filter of both arms.
+//!
+//! The decision here shares no code with [`Acl::decide`], which the gate asks again for every passage: here a principal
+//! becomes the set of entries that name it, and each distinct list is decided once, by intersecting sets.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use catena_access::{Acl, AclEntry, Principal, Scope};
+use catena_domain::AclId;
+
+use crate::bits::Bits;
+use crate::live::{LiveDocument, LiveTable};
+use crate::segment::Segment;
+use crate::snapshot::SnapshotId;
+use crate::words::FIELDS;
+
+/// What documents a query is restricted to. Empty means no restriction, beyond what the principal may see.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Filter {
+    /// Any of these sources.
+    pub sources: Vec<String>,
+    /// Every one of these attributes, with any of its values. An attribute with no value listed admits nothing.
+    pub attributes: BTreeMap<String, Vec<String>>,
+}
+
+impl Filter {
+    fn admits(&self, document: &LiveDocument) -> bool {
+        let source = self.sources.is_empty()
+            || document.source.as_deref().is_some_and(|source| self.sources.iter().any(|wanted| wanted == source));
+        source
+            && self.attributes.iter().all(|(name, wanted)| {
+                document.attributes.get(name).is_some_and(|value| wanted.iter().any(|one| one == value))
+            })
+    }
+}
+
+/// Who asks, as the set of entries that name them.
+pub(crate) enum Badges {
+    /// Named by no entry and admitted to nothing.
+    Nobody,
+    /// Named by these; an administrator is admitted to whatever does not deny one of them.
+    Somebody { entries: BTreeSet<AclEntry>, otherwise: Otherwise },
+}
+
+/// What becomes of somebody whom a list neither allows nor denies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    Refused,
+    Admitted,
+}
+
+impl Badges {
+    pub(crate) fn of(principal: &Principal) -> Self {
+        if principal.is_nobody() {
+            return Self::Nobody;
+        }
+        let mut entries: BTreeSet<AclEntry> = principal.groups().iter().cloned().map(AclEntry::Group).collect();
+        entries.extend(principal.user().cloned().map(AclEntry::User));
+        entries.insert(AclEntry::Everyone);
+        let otherwise = if principal.is_administrator() { Otherwise::Admitted } else { Otherwise::Refused };
+        Self::Somebody { entries, otherwise }
+    }
+
+    pub(crate) fn admitted_by(&self, acl: &Acl) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Somebody { entries, otherwise } => {
+                acl.deny().is_disjoint(entries)
+                    && (!acl.allow().is_disjoint(entries) || *otherwise == Otherwise::Admitted)
+            }
+        }
+    }
+}
+
+/// The live and the visible rows of one segment.
+#[derive(Debug)]
+pub(crate) struct SegmentVisible {
+    pub(crate) live: Bits,
+    pub(crate) visible: Bits,
+}
+
+/// The rows of one snapshot that one principal may see, and the live rows that scores are counted over.
+#[derive(Debug)]
+pub struct Visible {
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) segments: Vec<SegmentVisible>,
+    /// Terms of the live rows, field by field.
+    pub(crate) live_tokens: [u64; FIELDS],
+    live_rows: u64,
+    visible_rows: u64,
+}
+
+impl Visible {
+    /// Rows that the principal may see and the filter admits.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.visible_rows
+    }
+
+    /// Rows of current versions, seen or not.
+    pub(crate) fn live_rows(&self) -> u64 {
+        self.live_rows
+    }
+
+    /// No row at all: what a scope of another tenant sees.
+    pub(crate) fn nothing(snapshot: SnapshotId, segments: &[std::sync::Arc<Segment>]) -> Self {
+        let none = |segment: &std::sync::Arc<Segment>| SegmentVisible {
+            live: Bits::empty(segment.rows()),
+            visible: Bits::empty(segment.rows()),
+        };
+        let segments = segments.iter().map(none).collect();
+        Self { snapshot, segments, live_tokens: [0; FIELDS], live_rows: 0, visible_rows: 0 }
+    }
+
+    pub(crate) fn compute(
+        snapshot: SnapshotId,
+        segments: &[std::sync::Arc<Segment>],
+        scope: &Scope,
+        live: &LiveTable,
+        filter: &Filter,
+    ) -> Self {
+        let mut visible = Self::nothing(snapshot, segments);
+        let mut decider = Decider { badges: Badges::of(scope.principal()), live, filter, decided: HashMap::new() };
+        for (segment, bits) in segments.iter().zip(&mut visible.segments) {
+            for run in segment.columns().runs() {
+                let Some(document) = live.current(run.doc, run.version) else { continue };
+                let tokens = segment.columns().tokens(run.rows.clone());
+                for (sum, more) in visible.live_tokens.iter_mut().zip(tokens) {
+                    *sum += more;
+                }
+                bits.live.fill(run.rows.clone());
+                if decider.admits(document) {
+                    bits.visible.fill(run.rows);
+                }
+            }
+            visible.live_rows += u64::from(bits.live.ones());
+            visible.visible_rows += u64::from(bits.visible.ones());
+        }
+        visible
+    }
+}
+
+/// Decides documents for one principal; a list that many documents share is decided once.
+struct Decider<'a> {
+    badges: Badges,
+    live: &'a LiveTable,
+    filter: &'a Filter,
+    decided: HashMap<AclId, bool>,
+}
+
+impl Decider<'_> {
+    fn admits(&mut self, document: &LiveDocument) -> bool {
+        let (badges, live) = (&self.badges, self.live);
+        let admitted = self
+            .decided
+            .entry(document.acl)
+            .or_insert_with(|| live.acl(document.acl).is_some_and(|acl| badges.admitted_by(acl)));
+        *admitted && self.filter.admits(document)
+    }
+}
