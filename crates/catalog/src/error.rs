@@ -1,0 +1,160 @@
+//! What can go wrong in the catalog.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use catena_domain::{ErrorKind, TenantId};
+
+/// Why the catalog refused or failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CatalogError {
+    /// The data folder cannot be made, read or written.
+    #[error("{what} {}: {source}", path.display())]
+    Folder {
+        /// What was being done.
+        what: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Another process holds the data folder.
+    #[error("another catena runs on {}; stop it, or name another data folder", path.display())]
+    Locked {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// There is a database but not the secret that belongs to it.
+    #[error("{} is missing or damaged: no stored key can be checked without it; restore it from the backup that the database came from", path.display())]
+    SecretMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The database library has known defects.
+    #[error("sqlite {found} is too old; {needed} or later is needed, because earlier ones can damage the database")]
+    SqliteTooOld {
+        /// The version that is linked.
+        found: String,
+        /// The version that is needed.
+        needed: &'static str,
+    },
+    /// The database was written by a newer program.
+    #[error("{} has schema {found}, but this program knows only up to schema {known}; run the newer program, or restore an older backup", path.display())]
+    SchemaNewer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that this program knows.
+        known: i64,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the schema of {} cannot be brought up to date: {reason}", path.display())]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The disk or the database failed.
+    #[error("the catalog cannot {what}: {source}")]
+    Storage {
+        /// What was being done.
+        what: &'static str,
+        /// What the database said.
+        source: Arc<sqlx::Error>,
+    },
+    /// An earlier write to the disk failed in a way after which nothing more may be acknowledged.
+    #[error(
+        "the catalog takes no more writes, because the disk failed under it; mend the disk, then start the service again"
+    )]
+    NotWritable,
+    /// Too much waits already.
+    #[error("{what} is full; send the request again in a moment")]
+    Busy {
+        /// What is full.
+        what: &'static str,
+    },
+    /// The system gave no random bytes.
+    #[error("the catalog cannot draw a secret or an id: {0}")]
+    Chance(Arc<io::Error>),
+    /// What was asked cannot be stored.
+    #[error("{what} {reason}")]
+    Invalid {
+        /// What is wrong.
+        what: &'static str,
+        /// How, and what would be right.
+        reason: String,
+    },
+    /// The state is not what the caller believed.
+    #[error("{what} {reason}")]
+    Conflict {
+        /// What is in the way.
+        what: String,
+        /// How.
+        reason: &'static str,
+    },
+    /// The tenant does not exist, or not any more.
+    #[error("there is no tenant {tenant}")]
+    TenantGone {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Nothing of that name is there.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Another worker has taken over the job.
+    #[error("the lease on job {job} was lost: another worker has it")]
+    LeaseLost {
+        /// The job.
+        job: String,
+    },
+    /// Stored bytes are not what was written.
+    #[error("the catalog is damaged: {what} of {id} cannot be read back; restore a backup")]
+    Corrupt {
+        /// What cannot be read.
+        what: &'static str,
+        /// Where.
+        id: String,
+    },
+    /// A task ended without a result.
+    #[error("the catalog's work ended without a result; the process is stopping, or the work panicked")]
+    Lost,
+}
+
+impl CatalogError {
+    pub(crate) fn chance(error: io::Error) -> Self {
+        Self::Chance(Arc::new(error))
+    }
+
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Folder { .. }
+            | Self::Locked { .. }
+            | Self::SecretMissing { .. }
+            | Self::SqliteTooOld { .. }
+            | Self::SchemaNewer { .. }
+            | Self::Migration { .. }
+            | Self::Storage { .. }
+            | Self::Chance(_)
+            | Self::NotWritable => ErrorKind::Unavailable,
+            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Conflict { .. } | Self::LeaseLost { .. } => ErrorKind::Conflict,
+            Self::TenantGone { .. } | Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Lost => ErrorKind::Internal,
+        }
+    }
+}
+
+/// What the catalog's functions return.
+pub(crate) type Result<T, E = CatalogError> = std::result::Result<T, E>;

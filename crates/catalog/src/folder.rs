@@ -1,0 +1,113 @@
+//! The data folder: its lock, and the installation's secret.
+//!
+//! Promises: one process at a time; the secret is made once, readable by its owner alone, and on the disk before it is
+//! used; a database without its secret is not opened, because every key would silently stop working.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use catena_access::Pepper;
+use catena_runtime::random;
+
+use crate::CatalogError;
+use crate::error::Result;
+
+const SECRET_BYTES: usize = 32;
+
+/// A data folder that this process alone holds.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    lock: File,
+    pepper: Pepper,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and takes it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("cannot make the folder", path))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(failed("cannot open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(CatalogError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(failed("cannot lock", &lock_path)(error)),
+        }
+        let pepper = Pepper::new(secret(path)?);
+        Ok(Self { path: path.to_owned(), lock, pepper })
+    }
+
+    pub(crate) fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
+    /// The database's file.
+    pub(crate) fn database(&self) -> PathBuf {
+        database(&self.path)
+    }
+
+    /// Makes what was created in the folder survive a power cut.
+    pub(crate) fn sync(&self) -> Result<()> {
+        sync(&self.path)
+    }
+
+    /// Lets another process have the folder.
+    pub(crate) fn release(&self) -> Result<()> {
+        self.lock.unlock().map_err(failed("cannot unlock", &self.path))
+    }
+}
+
+/// The database's file in a data folder.
+pub(crate) fn database(folder: &Path) -> PathBuf {
+    folder.join("catalog.db")
+}
+
+fn secret(folder: &Path) -> Result<[u8; SECRET_BYTES]> {
+    let path = folder.join("secret.key");
+    let mut bytes = Vec::new();
+    match File::open(&path) {
+        Ok(file) => {
+            file.take(SECRET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed("cannot read", &path))?;
+            bytes.try_into().map_err(|_| CatalogError::SecretMissing { path })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if database(folder).exists() {
+                return Err(CatalogError::SecretMissing { path });
+            }
+            make_secret(folder, &path)
+        }
+        Err(error) => Err(failed("cannot read", &path)(error)),
+    }
+}
+
+fn make_secret(folder: &Path, path: &Path) -> Result<[u8; SECRET_BYTES]> {
+    let secret: [u8; SECRET_BYTES] = random::bytes().map_err(failed("cannot draw the secret for", path))?;
+    let draft = folder.join("secret.key.new");
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&secret)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().map_err(failed("cannot write", path))?;
+    sync(folder)?;
+    Ok(secret)
+}
+
+fn sync(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(failed("cannot sync the folder", folder))
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CatalogError {
+    let path = path.to_owned();
+    move |error| CatalogError::Folder { what, path, source: Arc::new(error) }
+}

@@ -1,0 +1,26 @@
+//! The catalog: what is true. Tenants, keys, groups, documents, versions, texts, chunks, vectors, generations, jobs and
+//! the record, in one database with one commit point.
+//!
+//! Promises: every function that touches a tenant's data takes a [`catena_access::Scope`] and puts its tenant into
+//! every statement; a write is one transaction that holds the change, its sequence number and its leaf of the record,
+//! and a caller who goes away does not cut it in half; text leaves only when the current ACL, read in the same
+//! transaction, admits the principal.
+//! Does not: parse, embed, search, or know the wire. It is the only crate with SQL.
+
+mod catalog;
+mod error;
+mod folder;
+mod model;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+pub use catalog::Catalog;
+pub use error::CatalogError;
+pub use model::{
+    Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
+    Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeyRow,
+    Lease, LiveChanges, LiveRow, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey,
+    StoredLeaf, StoredPassage, StoredText, Tenant, VersionRow, Written,
+};
+pub use sqlite::verify_record;

@@ -1,0 +1,215 @@
+//! Documents and their versions.
+
+use std::collections::BTreeMap;
+
+use catena_access::Acl;
+use catena_access::acl::Rule;
+use catena_domain::{DocNo, DocumentId, RecipeId, Seq, Span, Timestamp, VersionNo};
+
+use super::{ChunkHash, Embedding};
+
+/// What a writer believes is there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expect {
+    /// Anything.
+    #[default]
+    Any,
+    /// No document of that id, or a deleted one.
+    Absent,
+    /// A document whose current version is this one.
+    Version(VersionNo),
+}
+
+/// A document to be stored, fetched, parsed, cut and embedded already.
+#[derive(Debug, Clone)]
+pub struct NewDocument {
+    /// Its id inside the tenant.
+    pub id: DocumentId,
+    /// Its title, which is part of what was embedded.
+    pub title: String,
+    /// Where a person finds the original.
+    pub uri: Option<String>,
+    /// What its bytes are.
+    pub content_type: String,
+    /// Typed by whoever handed it in.
+    pub attributes: BTreeMap<String, String>,
+    /// The source that it came from, if it was not pushed.
+    pub source: Option<String>,
+    /// When the original was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// Who may see it.
+    pub acl: Acl,
+    /// The hash of its bytes.
+    pub bytes_sha256: [u8; 32],
+    /// Its normalised text.
+    pub text: String,
+    /// The hash of that text.
+    pub text_sha256: [u8; 32],
+    /// The recipe by which it was cut and embedded.
+    pub recipe: RecipeId,
+    /// Its chunks, in the order of the text.
+    pub chunks: Vec<NewChunk>,
+    /// The vectors of those chunks that the tenant had none for under this recipe.
+    pub embeddings: Vec<Embedding>,
+    /// What the writer believes is there now.
+    pub expect: Expect,
+}
+
+/// A chunk to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChunk {
+    /// The bytes of the text.
+    pub span: Span,
+    /// The headings above it, outermost first.
+    pub headings: Vec<String>,
+    /// Its first and its last line, from one.
+    pub lines: (u32, u32),
+    /// Its length in the model's tokens.
+    pub tokens: u32,
+    /// The hash of what is embedded for it.
+    pub hash: ChunkHash,
+}
+
+/// What a write changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// There was no such document, or it was deleted.
+    Created,
+    /// What is searched for changed: there is a new version.
+    NewVersion,
+    /// Only what is said about the document changed: ACL, URI, attributes, source, time of change.
+    Metadata,
+    /// Nothing.
+    None,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutOutcome {
+    /// The document's number inside the tenant.
+    pub doc: DocNo,
+    /// Its current version.
+    pub version: VersionNo,
+    /// The tenant's sequence number that the change got; `None` when nothing changed.
+    pub seq: Option<Seq>,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What is there now, for whoever writes. Holds no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentVersion {
+    /// The document's number inside the tenant.
+    pub doc: DocNo,
+    /// Its current version.
+    pub version: VersionNo,
+    /// The hash of that version's bytes.
+    pub bytes_sha256: [u8; 32],
+    /// The hash of that version's text.
+    pub text_sha256: [u8; 32],
+    /// Its title.
+    pub title: String,
+    /// Where a person finds the original.
+    pub uri: Option<String>,
+    /// What its bytes are.
+    pub content_type: String,
+    /// Typed by whoever handed it in.
+    pub attributes: BTreeMap<String, String>,
+    /// The source that it came from.
+    pub source: Option<String>,
+    /// When the original was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// Who may see it.
+    pub acl: Acl,
+    /// The recipes under which the version is cut, each with its number of chunks.
+    pub chunked: Vec<(RecipeId, u32)>,
+}
+
+impl CurrentVersion {
+    /// Whether the version is cut under `recipe`.
+    #[must_use]
+    pub fn has_chunks(&self, recipe: &RecipeId) -> bool {
+        self.chunks(recipe).is_some()
+    }
+
+    /// How many chunks the version has under `recipe`.
+    #[must_use]
+    pub fn chunks(&self, recipe: &RecipeId) -> Option<u32> {
+        self.chunked.iter().find(|(of, _)| of == recipe).map(|&(_, chunks)| chunks)
+    }
+}
+
+/// A document with its text, for a principal whom its ACL admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its id.
+    pub id: DocumentId,
+    /// Its number inside the tenant.
+    pub doc: DocNo,
+    /// Its title.
+    pub title: String,
+    /// Where a person finds the original.
+    pub uri: Option<String>,
+    /// What its bytes were.
+    pub content_type: String,
+    /// Typed by whoever handed it in.
+    pub attributes: BTreeMap<String, String>,
+    /// The source that it came from.
+    pub source: Option<String>,
+    /// When the original was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// When the current version was written.
+    pub indexed_at: Timestamp,
+    /// Its current version.
+    pub version: VersionNo,
+    /// How many versions it has had.
+    pub versions: u32,
+    /// Who may see it.
+    pub acl: Acl,
+    /// Its normalised text.
+    pub text: String,
+    /// The hash of that text.
+    pub text_sha256: [u8; 32],
+    /// The rule that admitted the principal.
+    pub rule: Rule,
+}
+
+/// A document as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentRow {
+    /// Its id.
+    pub id: DocumentId,
+    /// Its title.
+    pub title: String,
+    /// Where a person finds the original.
+    pub uri: Option<String>,
+    /// What its bytes were.
+    pub content_type: String,
+    /// The source that it came from.
+    pub source: Option<String>,
+    /// When the original was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// When the current version was written.
+    pub indexed_at: Timestamp,
+    /// Its current version.
+    pub version: VersionNo,
+}
+
+/// A version as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow {
+    /// Its number.
+    pub version: VersionNo,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// The hash of its bytes.
+    pub bytes_sha256: [u8; 32],
+    /// The hash of its text.
+    pub text_sha256: [u8; 32],
+    /// The length of its text.
+    pub bytes: u64,
+    /// Its chunks under the recipe of the generation that answers; zero when it is not cut under that one.
+    pub chunks: u32,
+    /// How it came to be: [`Change::Created`] or [`Change::NewVersion`].
+    pub change: Change,
+}

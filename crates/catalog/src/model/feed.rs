@@ -1,0 +1,145 @@
+//! What the index and the gate read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use catena_access::Acl;
+use catena_access::acl::Rule;
+use catena_domain::{AclId, DocNo, DocumentId, Seq, Span, Timestamp, VersionNo};
+use half::f16;
+
+/// One row of the index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexRow {
+    /// The document.
+    pub doc: DocNo,
+    /// Its version.
+    pub version: VersionNo,
+    /// The chunk of that version, from zero.
+    pub chunk: u32,
+    /// The document's title.
+    pub title: String,
+    /// The headings above the chunk, outermost first.
+    pub headings: Vec<String>,
+    /// The chunk's text.
+    pub body: String,
+    /// Its vector.
+    pub vector: Vec<f16>,
+}
+
+/// Rows to be indexed, and up to where they bring the index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexChanges {
+    /// The rows, document by document in the order of their sequence numbers.
+    pub rows: Vec<IndexRow>,
+    /// With these rows, the index holds everything up to this number.
+    pub upto: Seq,
+}
+
+/// What the live table says of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRow {
+    /// The document.
+    pub doc: DocNo,
+    /// Its current version.
+    pub version: VersionNo,
+    /// Who may see it.
+    pub acl: AclId,
+    /// Whether it is there: false once it was deleted.
+    pub live: bool,
+    /// The source that it came from.
+    pub source: Option<Arc<str>>,
+    /// Its attributes.
+    pub attributes: Arc<BTreeMap<String, String>>,
+}
+
+/// What changed in the live table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveChanges {
+    /// With these changes, the table stands at this number.
+    pub seq: Seq,
+    /// The documents that changed.
+    pub documents: Vec<LiveRow>,
+    /// The ACLs that are new.
+    pub acls: Vec<(AclId, Arc<Acl>)>,
+}
+
+/// A passage that somebody wants to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PassageKey {
+    /// The document.
+    pub doc: DocNo,
+    /// Its version.
+    pub version: VersionNo,
+    /// The chunk of that version.
+    pub chunk: u32,
+}
+
+/// A passage that the principal may see, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPassage {
+    /// The document's id.
+    pub document: DocumentId,
+    /// The document's number.
+    pub doc: DocNo,
+    /// Its version, which is the current one.
+    pub version: VersionNo,
+    /// Its title.
+    pub title: String,
+    /// Where a person finds the original.
+    pub uri: Option<String>,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// The source that it came from.
+    pub source: Option<String>,
+    /// When the original was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// When the version was written.
+    pub indexed_at: Timestamp,
+    /// The chunk.
+    pub chunk: u32,
+    /// How many chunks the version has under the recipe.
+    pub chunks_total: u32,
+    /// The bytes of the version's text.
+    pub span: Span,
+    /// The headings above it, outermost first.
+    pub headings: Vec<String>,
+    /// Its first and its last line, from one.
+    pub lines: (u32, u32),
+    /// What lies between the chunk before and this one; empty for the first.
+    pub lead: String,
+    /// The text under the span.
+    pub text: String,
+    /// The hash of the version's whole text.
+    pub text_sha256: [u8; 32],
+    /// The rule that admitted the principal.
+    pub rule: Rule,
+    /// The ACL that the rule is in.
+    pub acl: AclId,
+}
+
+/// A stored text that is to be cut again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredText {
+    /// The document's id.
+    pub document: DocumentId,
+    /// The document's number.
+    pub doc: DocNo,
+    /// Its current version.
+    pub version: VersionNo,
+    /// What its bytes were.
+    pub content_type: String,
+    /// Its title.
+    pub title: String,
+    /// Its normalised text.
+    pub text: String,
+}
+
+/// What became of chunks that were cut again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunksPut {
+    /// They are stored.
+    Stored,
+    /// The version is not current any more, or the document was deleted: they are of no use.
+    Superseded,
+}

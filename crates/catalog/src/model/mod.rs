@@ -1,0 +1,41 @@
+//! What goes into the catalog and what comes out, one file per family of tables.
+
+mod documents;
+mod feed;
+mod jobs;
+mod record;
+mod tenants;
+
+use catena_audit::LeafRef;
+
+pub use documents::{
+    Change, CurrentVersion, Document, DocumentRow, Expect, NewChunk, NewDocument, PutOutcome, VersionRow,
+};
+pub use feed::{ChunksPut, IndexChanges, IndexRow, LiveChanges, LiveRow, PassageKey, StoredPassage, StoredText};
+pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
+pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
+pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Tenant};
+
+/// What a write returns: its value, and the leaf that recorded it in the same transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written<T> {
+    /// What was written.
+    pub value: T,
+    /// The leaf that says so.
+    pub leaf: LeafRef,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The id of the last item, when more follow: hand it in as `after` for the next page.
+    pub next: Option<String>,
+}
+
+/// The hash that stands for the text that is embedded of a chunk.
+pub type ChunkHash = [u8; 32];
+
+/// A vector and the chunk hash that it belongs to.
+pub type Embedding = (ChunkHash, Vec<half::f16>);

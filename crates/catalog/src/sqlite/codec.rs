@@ -1,0 +1,143 @@
+//! Between rows and values. What cannot be read back as it was written is damage, never a panic.
+
+use std::str::FromStr;
+
+use catena_access::Acl;
+use catena_audit::LeafHash;
+use catena_domain::Timestamp;
+use half::f16;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::error::{CatalogError, Result};
+
+pub(crate) fn corrupt(what: &'static str, id: impl ToString) -> CatalogError {
+    CatalogError::Corrupt { what, id: id.to_string() }
+}
+
+/// Typed columns of a row.
+pub(crate) trait Columns {
+    fn text(&self, column: &'static str) -> Result<String>;
+    fn text_or_null(&self, column: &'static str) -> Result<Option<String>>;
+    fn blob(&self, column: &'static str) -> Result<Vec<u8>>;
+    fn long(&self, column: &'static str) -> Result<i64>;
+    fn long_or_null(&self, column: &'static str) -> Result<Option<i64>>;
+
+    fn flag(&self, column: &'static str) -> Result<bool> {
+        Ok(self.long(column)? != 0)
+    }
+
+    fn u64(&self, column: &'static str) -> Result<u64> {
+        u64::try_from(self.long(column)?).map_err(|_| corrupt("a number", column))
+    }
+
+    fn u32(&self, column: &'static str) -> Result<u32> {
+        u32::try_from(self.long(column)?).map_err(|_| corrupt("a number", column))
+    }
+
+    fn time(&self, column: &'static str) -> Result<Timestamp> {
+        Ok(Timestamp(self.long(column)?))
+    }
+
+    fn time_or_null(&self, column: &'static str) -> Result<Option<Timestamp>> {
+        Ok(self.long_or_null(column)?.map(Timestamp))
+    }
+
+    fn hash(&self, column: &'static str) -> Result<[u8; 32]> {
+        self.blob(column)?.try_into().map_err(|_| corrupt("a hash", column))
+    }
+
+    fn name<T: FromStr>(&self, column: &'static str) -> Result<T> {
+        self.text(column)?.parse().map_err(|_| corrupt("a name", column))
+    }
+
+    fn name_or_null<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
+        self.text_or_null(column)?.map(|text| text.parse().map_err(|_| corrupt("a name", column))).transpose()
+    }
+
+    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T> {
+        serde_json::from_str(&self.text(column)?).map_err(|_| corrupt("a list", column))
+    }
+
+    fn names<T: FromStr>(&self, column: &'static str) -> Result<Vec<T>> {
+        let texts: Vec<String> = self.json(column)?;
+        texts.iter().map(|text| text.parse().map_err(|_| corrupt("a name", column))).collect()
+    }
+
+    fn acl(&self, column: &'static str) -> Result<Acl> {
+        let stored: StoredAcl = self.json(column)?;
+        Acl::parse(&stored.allow, &stored.deny).map_err(|_| corrupt("an access list", column))
+    }
+}
+
+impl Columns for SqliteRow {
+    fn text(&self, column: &'static str) -> Result<String> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn blob(&self, column: &'static str) -> Result<Vec<u8>> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn long(&self, column: &'static str) -> Result<i64> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn long_or_null(&self, column: &'static str) -> Result<Option<i64>> {
+        Ok(self.try_get(column)?)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAcl {
+    allow: Vec<String>,
+    deny: Vec<String>,
+}
+
+/// An ACL as text, equal for equal ACLs.
+pub(crate) fn acl_text(acl: &Acl) -> String {
+    let allow = acl.allow().iter().map(ToString::to_string).collect();
+    let deny = acl.deny().iter().map(ToString::to_string).collect();
+    json(&StoredAcl { allow, deny })
+}
+
+/// Lists and maps of texts and numbers have no way of failing to become JSON.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts and numbers are JSON"))
+}
+
+pub(crate) fn names_json<T: ToString>(names: &[T]) -> String {
+    json(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// A count or number for the database. None of ours comes near the limit; one that did would be stored as the limit.
+pub(crate) fn long(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+pub(crate) fn hex(hash: &[u8; 32]) -> String {
+    LeafHash(*hash).to_string()
+}
+
+pub(crate) fn vector_bytes(vector: &[f16]) -> Vec<u8> {
+    vector.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+pub(crate) fn vector_of(bytes: &[u8]) -> Result<Vec<f16>> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    if pairs.is_empty() || !rest.is_empty() {
+        return Err(corrupt("a vector", "embeddings"));
+    }
+    Ok(pairs.iter().map(|&pair| f16::from_le_bytes(pair)).collect())
+}

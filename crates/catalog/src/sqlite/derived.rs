@@ -1,0 +1,272 @@
+//! What is derived from a version by a recipe: chunks and vectors. It can be dropped and made again at any time.
+
+use std::collections::HashSet;
+
+use catena_access::Scope;
+use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
+use sqlx::SqliteConnection;
+
+use crate::Catalog;
+use crate::error::{CatalogError, Result};
+use crate::model::{ChunkHash, ChunksPut, Embedding, NewChunk, StoredText};
+use crate::sqlite::codec::{Columns as _, hex, json, long, vector_bytes};
+use crate::sqlite::store::in_task;
+use crate::sqlite::text::{self, TextOf};
+
+/// Most bytes of texts handed out at once, but for one text that is longer by itself.
+const TEXTS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// A version's chunks and vectors under one recipe, ready to be stored.
+pub(crate) struct Derived {
+    pub(crate) recipe: RecipeId,
+    pub(crate) chunks: Vec<NewChunk>,
+    pub(crate) embeddings: Vec<Embedding>,
+}
+
+impl Catalog {
+    /// Which of these chunks the tenant has vectors for under a recipe. Never answers from another tenant's.
+    pub async fn embeddings_known(
+        &self,
+        scope: &Scope,
+        recipe: &RecipeId,
+        hashes: &[ChunkHash],
+    ) -> Result<HashSet<ChunkHash>> {
+        if hashes.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut tx = self.store.read().await?;
+        let rows = sqlx::query(
+            "SELECT hash FROM embeddings
+             WHERE tenant = $1 AND recipe = $2 AND hash IN (SELECT unhex(value) FROM json_each($3))",
+        )
+        .bind(scope.tenant().as_str())
+        .bind(recipe.as_str())
+        .bind(hashes_json(hashes))
+        .fetch_all(&mut *tx)
+        .await?;
+        rows.iter().map(|row| row.hash("hash")).collect()
+    }
+
+    /// Documents whose current version is not cut under a recipe, after `after`, in the order of their numbers. May be
+    /// fewer than `limit` when the texts are long; none means that there are no more.
+    pub async fn documents_unchunked(
+        &self,
+        scope: &Scope,
+        recipe: &RecipeId,
+        after: Option<DocNo>,
+        limit: usize,
+    ) -> Result<Vec<StoredText>> {
+        let mut tx = self.store.read().await?;
+        let rows = sqlx::query(
+            "SELECT d.document, d.doc, d.version, d.content_type, d.title, v.text_bytes
+             FROM documents d
+             JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+             WHERE d.tenant = $1 AND d.doc > $3 AND d.live = 1 AND NOT EXISTS (
+                 SELECT 1 FROM chunkings k
+                 WHERE k.tenant = d.tenant AND k.recipe = $2 AND k.doc = d.doc AND k.version = d.version)
+             ORDER BY d.doc LIMIT $4",
+        )
+        .bind(scope.tenant().as_str())
+        .bind(recipe.as_str())
+        .bind(after.map_or(-1, |after| i64::from(after.0)))
+        .bind(long(limit.clamp(1, limits::PAGE_ITEMS_MAX) as u64))
+        .fetch_all(&mut *tx)
+        .await?;
+        let (mut texts, mut bytes) = (Vec::with_capacity(rows.len()), 0);
+        for row in rows {
+            let text_bytes = row.u64("text_bytes")?;
+            bytes += text_bytes;
+            if bytes > TEXTS_BYTES_MAX && !texts.is_empty() {
+                break;
+            }
+            let (doc, version) = (DocNo(row.u32("doc")?), VersionNo(row.u32("version")?));
+            let of = TextOf { tenant: scope.tenant(), doc, version };
+            texts.push(StoredText {
+                document: row.name("document")?,
+                doc,
+                version,
+                content_type: row.text("content_type")?,
+                title: row.text("title")?,
+                text: text::read(&mut tx, of, text_bytes).await?,
+            });
+        }
+        Ok(texts)
+    }
+
+    /// Stores what a recipe made of a version, in place of what was stored before. Takes no sequence number and
+    /// writes no leaf, because nothing becomes true by it.
+    pub async fn put_chunks(
+        &self,
+        scope: &Scope,
+        recipe: &RecipeId,
+        doc: DocNo,
+        version: VersionNo,
+        chunks: Vec<NewChunk>,
+        embeddings: Vec<Embedding>,
+    ) -> Result<ChunksPut> {
+        let (store, tenant) = (self.store.clone(), scope.tenant().clone());
+        let derived = Derived { recipe: recipe.clone(), chunks, embeddings };
+        in_task(async move {
+            let mut tx = store.write().await?;
+            let row = sqlx::query(
+                "SELECT v.text_bytes FROM documents d
+                 JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+                 WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1",
+            )
+            .bind(tenant.as_str())
+            .bind(doc.0)
+            .bind(version.0)
+            .fetch_optional(tx.connection())
+            .await?;
+            let Some(row) = row else { return Ok(ChunksPut::Superseded) };
+            let of = TextOf { tenant: &tenant, doc, version };
+            let text = text::read(tx.connection(), of, row.u64("text_bytes")?).await?;
+            derived.check(&text)?;
+            sqlx::query("DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2 AND doc = $3 AND version = $4")
+                .bind(tenant.as_str())
+                .bind(derived.recipe.as_str())
+                .bind(doc.0)
+                .bind(version.0)
+                .execute(tx.connection())
+                .await?;
+            derived.insert(tx.connection(), of).await?;
+            tx.commit().await?;
+            Ok(ChunksPut::Stored)
+        })
+        .await
+    }
+
+    /// Drops every chunk and vector of a recipe, so that they are made again.
+    pub async fn drop_derived(&self, scope: &Scope, recipe: &RecipeId) -> Result<()> {
+        let (store, tenant, recipe) = (self.store.clone(), scope.tenant().clone(), recipe.clone());
+        in_task(async move {
+            let mut tx = store.write().await?;
+            for statement in [
+                "DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2",
+                "DELETE FROM embeddings WHERE tenant = $1 AND recipe = $2",
+            ] {
+                let delete = sqlx::query(statement).bind(tenant.as_str()).bind(recipe.as_str());
+                delete.execute(tx.connection()).await?;
+            }
+            tx.commit().await
+        })
+        .await
+    }
+}
+
+impl Derived {
+    /// Checks what can be checked without the database: every chunk is a piece of the text, every vector a vector.
+    pub(crate) fn check(&self, text: &str) -> Result<()> {
+        let invalid = |what, reason: String| Err(CatalogError::Invalid { what, reason });
+        for chunk in &self.chunks {
+            if chunk.span.of(text).is_none() {
+                let (start, end) = (chunk.span.start, chunk.span.end);
+                return invalid("a chunk", format!("spans bytes {start} to {end}, which is not a piece of the text"));
+            }
+        }
+        let length = self.embeddings.first().map_or(0, |(_, vector)| vector.len());
+        for (_, vector) in &self.embeddings {
+            if vector.is_empty() || vector.len() != length || !vector.iter().all(|value| value.is_finite()) {
+                return invalid(
+                    "a vector",
+                    "is empty, of another length than its neighbours, or not finite".to_owned(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores chunks and vectors of a version that has none under this recipe.
+    pub(crate) async fn insert(&self, connection: &mut SqliteConnection, of: TextOf<'_>) -> Result<()> {
+        self.check_dimension(connection, of.tenant).await?;
+        self.insert_embeddings(connection, of.tenant).await?;
+        sqlx::query("INSERT INTO chunkings (tenant, recipe, doc, version, chunks) VALUES ($1, $2, $3, $4, $5)")
+            .bind(of.tenant.as_str())
+            .bind(self.recipe.as_str())
+            .bind(of.doc.0)
+            .bind(of.version.0)
+            .bind(long(self.chunks.len() as u64))
+            .execute(&mut *connection)
+            .await?;
+        for (chunk, number) in self.chunks.iter().zip(0u32..) {
+            sqlx::query(
+                "INSERT INTO chunks (tenant, recipe, doc, version, chunk, start_byte, end_byte, headings,
+                                     line_first, line_last, tokens, hash)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            )
+            .bind(of.tenant.as_str())
+            .bind(self.recipe.as_str())
+            .bind(of.doc.0)
+            .bind(of.version.0)
+            .bind(number)
+            .bind(chunk.span.start)
+            .bind(chunk.span.end)
+            .bind(json(&chunk.headings))
+            .bind(chunk.lines.0)
+            .bind(chunk.lines.1)
+            .bind(chunk.tokens)
+            .bind(chunk.hash.to_vec())
+            .execute(&mut *connection)
+            .await?;
+        }
+        self.require_embeddings(connection, of.tenant).await
+    }
+
+    async fn insert_embeddings(&self, connection: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
+        for (hash, vector) in &self.embeddings {
+            sqlx::query(
+                "INSERT INTO embeddings (tenant, recipe, hash, vector) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (tenant, recipe, hash) DO NOTHING",
+            )
+            .bind(tenant.as_str())
+            .bind(self.recipe.as_str())
+            .bind(hash.to_vec())
+            .bind(vector_bytes(vector))
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Vectors of one recipe have one length, the one that its generation was begun with.
+    async fn check_dimension(&self, connection: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
+        let Some((_, vector)) = self.embeddings.first() else { return Ok(()) };
+        let row = sqlx::query("SELECT dimension FROM generations WHERE tenant = $1 AND recipe = $2 LIMIT 1")
+            .bind(tenant.as_str())
+            .bind(self.recipe.as_str())
+            .fetch_optional(connection)
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        let dimension = row.u32("dimension")?;
+        if vector.len() as u64 == u64::from(dimension) {
+            return Ok(());
+        }
+        let reason = format!("has {} values; recipe {} has vectors of {dimension}", vector.len(), self.recipe);
+        Err(CatalogError::Invalid { what: "a vector", reason })
+    }
+
+    /// Every chunk has a vector, from now or from before. One that was believed to be there may have been dropped.
+    async fn require_embeddings(&self, connection: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
+        let hashes: Vec<ChunkHash> = self.chunks.iter().map(|chunk| chunk.hash).collect();
+        let row = sqlx::query(
+            "SELECT count(*) AS missing FROM json_each($3) h WHERE NOT EXISTS (
+                 SELECT 1 FROM embeddings WHERE tenant = $1 AND recipe = $2 AND hash = unhex(h.value))",
+        )
+        .bind(tenant.as_str())
+        .bind(self.recipe.as_str())
+        .bind(hashes_json(&hashes))
+        .fetch_one(connection)
+        .await?;
+        match row.u64("missing")? {
+            0 => Ok(()),
+            missing => Err(CatalogError::Conflict {
+                what: format!("{missing} chunks"),
+                reason: "have no vector, given or stored; ask again which vectors are known, and send the rest",
+            }),
+        }
+    }
+}
+
+fn hashes_json(hashes: &[ChunkHash]) -> String {
+    json(&hashes.iter().map(hex).collect::<Vec<_>>())
+}

@@ -1,0 +1,408 @@
+//! Writing documents: one short transaction for version, text, chunks, vectors, ACL, sequence number and leaf.
+//!
+//! What is searched for is the text under its title; a change of either, or of the kind of text, makes a version. What
+//! is only said about the document does not.
+
+use catena_access::{Acl, Scope};
+use catena_audit::{Draft, LeafRef, Object};
+use catena_domain::{AclId, DocNo, DocumentId, Seq, TenantId, VersionNo, limits};
+use catena_runtime::clock;
+use sqlx::SqliteConnection;
+
+use crate::Catalog;
+use crate::error::{CatalogError, Result};
+use crate::model::{Change, CurrentVersion, Expect, NewDocument, PutOutcome, Written};
+use crate::sqlite::chain;
+use crate::sqlite::codec::{Columns as _, acl_text, corrupt, hex, json, long, sha256};
+use crate::sqlite::derived::Derived;
+use crate::sqlite::store::{Store, WriteTx, in_task};
+use crate::sqlite::text::{self, Block, TextOf};
+
+/// Longest normalised text, in bytes: normalising may lengthen what came in.
+const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
+
+/// A document's row, whether it is live or deleted.
+pub(crate) struct Stored {
+    is_live: bool,
+    changed_seq: Seq,
+    current: CurrentVersion,
+}
+
+impl Catalog {
+    /// What is there now, for whoever writes; `None` when there is no such document, or not any more.
+    pub async fn current(&self, scope: &Scope, id: &DocumentId) -> Result<Option<CurrentVersion>> {
+        let mut tx = self.store.read().await?;
+        Ok(find(&mut tx, scope.tenant(), id).await?.filter(|stored| stored.is_live).map(|stored| stored.current))
+    }
+
+    /// Writes a document. Equal to what is there, it changes nothing and takes no sequence number; the leaf is written
+    /// all the same.
+    pub async fn put_document(
+        &self,
+        scope: &Scope,
+        document: NewDocument,
+        draft: Draft,
+    ) -> Result<Written<PutOutcome>> {
+        check(&document)?;
+        in_task(put(self.store.clone(), scope.tenant().clone(), document, draft)).await
+    }
+
+    /// Replaces a document's ACL; `None` when there is no such document. The value is the sequence number from which
+    /// on the ACL is in force: an old one, when the ACL is the one that was there.
+    pub async fn set_acl(
+        &self,
+        scope: &Scope,
+        id: &DocumentId,
+        acl: &Acl,
+        mut draft: Draft,
+    ) -> Result<Option<Written<Seq>>> {
+        let (store, tenant, id, acl) = (self.store.clone(), scope.tenant().clone(), id.clone(), acl.clone());
+        in_task(async move {
+            let mut tx = store.write().await?;
+            let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
+            let mut seq = stored.changed_seq;
+            if stored.current.acl != acl {
+                seq = chain::next_seq(tx.connection(), &tenant).await?;
+                let acl = intern(tx.connection(), &tenant, &acl, seq).await?;
+                sqlx::query("UPDATE documents SET acl = $3, changed_seq = $4 WHERE tenant = $1 AND doc = $2")
+                    .bind(tenant.as_str())
+                    .bind(stored.current.doc.0)
+                    .bind(acl.0)
+                    .bind(long(seq.0))
+                    .execute(tx.connection())
+                    .await?;
+                draft.seq = Some(seq.0);
+            }
+            draft.objects.push(object(&id, &stored.current.version, &stored.current.text_sha256));
+            draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&acl).as_bytes())));
+            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
+            tx.commit().await?;
+            Ok(Some(Written { value: seq, leaf }))
+        })
+        .await
+    }
+
+    /// Deletes a document; `None` when there is no such document. From the next query on it is invisible to all; its
+    /// versions stay until they are purged.
+    pub async fn delete_document(
+        &self,
+        scope: &Scope,
+        id: &DocumentId,
+        mut draft: Draft,
+    ) -> Result<Option<Written<Seq>>> {
+        let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
+        in_task(async move {
+            let mut tx = store.write().await?;
+            let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
+            let seq = chain::next_seq(tx.connection(), &tenant).await?;
+            sqlx::query("UPDATE documents SET live = 0, changed_seq = $3 WHERE tenant = $1 AND doc = $2")
+                .bind(tenant.as_str())
+                .bind(stored.current.doc.0)
+                .bind(long(seq.0))
+                .execute(tx.connection())
+                .await?;
+            sqlx::query("UPDATE tenants SET documents = documents - 1 WHERE tenant = $1")
+                .bind(tenant.as_str())
+                .execute(tx.connection())
+                .await?;
+            draft.seq = Some(seq.0);
+            draft.objects.push(object(&id, &stored.current.version, &stored.current.text_sha256));
+            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
+            tx.commit().await?;
+            Ok(Some(Written { value: seq, leaf }))
+        })
+        .await
+    }
+}
+
+/// The whole write. Text is compressed before the transaction, unless there is no need for it.
+pub(crate) async fn put(
+    store: Store,
+    tenant: TenantId,
+    mut document: NewDocument,
+    draft: Draft,
+) -> Result<Written<PutOutcome>> {
+    let derived = Derived {
+        recipe: document.recipe.clone(),
+        chunks: std::mem::take(&mut document.chunks),
+        embeddings: std::mem::take(&mut document.embeddings),
+    };
+    derived.check(&document.text)?;
+    if sha256(document.text.as_bytes()) != document.text_sha256 {
+        return Err(CatalogError::Invalid {
+            what: "the text",
+            reason: "does not have the hash that came with it".into(),
+        });
+    }
+    let before = find(&mut *store.read().await?, &tenant, &document.id).await?;
+    let mut blocks = None;
+    if matches!(change(before.as_ref(), &document), Change::Created | Change::NewVersion) {
+        blocks = Some(text::compress(&document.text).await?);
+    }
+    let mut tx = store.write().await?;
+    let before = find(tx.connection(), &tenant, &document.id).await?;
+    require(before.as_ref(), &document)?;
+    let change = change(before.as_ref(), &document);
+    if blocks.is_none() && matches!(change, Change::Created | Change::NewVersion) {
+        // Somebody else's write came in between.
+        blocks = Some(text::compress(&document.text).await?);
+    }
+    let write = Write { tenant: &tenant, document: &document, derived: &derived, change };
+    let value = write.apply(&mut tx, before.as_ref(), blocks.as_deref().unwrap_or_default()).await?;
+    let leaf = write.record(&mut tx, &value, draft).await?;
+    tx.commit().await?;
+    Ok(Written { value, leaf })
+}
+
+/// One write that has been decided on.
+struct Write<'a> {
+    tenant: &'a TenantId,
+    document: &'a NewDocument,
+    derived: &'a Derived,
+    change: Change,
+}
+
+impl Write<'_> {
+    async fn apply(&self, tx: &mut WriteTx, before: Option<&Stored>, blocks: &[Block]) -> Result<PutOutcome> {
+        let change = self.change;
+        if let (Some(before), Change::None) = (before, change) {
+            let (doc, version) = (before.current.doc, before.current.version);
+            self.derive_again(tx, &before.current).await?;
+            return Ok(PutOutcome { doc, version, seq: None, change });
+        }
+        let seq = chain::next_seq(tx.connection(), self.tenant).await?;
+        let acl = intern(tx.connection(), self.tenant, &self.document.acl, seq).await?;
+        if let (Some(before), Change::Metadata) = (before, change) {
+            let (doc, version) = (before.current.doc, before.current.version);
+            self.set_row(tx, doc, version, acl, seq).await?;
+            self.derive_again(tx, &before.current).await?;
+            return Ok(PutOutcome { doc, version, seq: Some(seq), change });
+        }
+        let (doc, version) = match before {
+            Some(before) => (before.current.doc, VersionNo(before.current.version.0 + 1)),
+            None => (next_doc(tx.connection(), self.tenant).await?, VersionNo(1)),
+        };
+        self.set_row(tx, doc, version, acl, seq).await?;
+        self.insert_version(tx, doc, version).await?;
+        let of = TextOf { tenant: self.tenant, doc, version };
+        text::write(tx.connection(), of, blocks).await?;
+        self.derived.insert(tx.connection(), of).await?;
+        if change == Change::Created {
+            sqlx::query("UPDATE tenants SET documents = documents + 1 WHERE tenant = $1")
+                .bind(self.tenant.as_str())
+                .execute(tx.connection())
+                .await?;
+        }
+        Ok(PutOutcome { doc, version, seq: Some(seq), change })
+    }
+
+    /// The same text written under a recipe that has not cut it yet.
+    async fn derive_again(&self, tx: &mut WriteTx, current: &CurrentVersion) -> Result<()> {
+        if current.has_chunks(&self.derived.recipe) {
+            return Ok(());
+        }
+        let of = TextOf { tenant: self.tenant, doc: current.doc, version: current.version };
+        self.derived.insert(tx.connection(), of).await
+    }
+
+    /// The document's row as it is after the write.
+    async fn set_row(&self, tx: &mut WriteTx, doc: DocNo, version: VersionNo, acl: AclId, seq: Seq) -> Result<()> {
+        let document = self.document;
+        sqlx::query(
+            "INSERT INTO documents (tenant, doc, document, live, version, acl, title, uri, content_type, attributes,
+                                    source, modified_at, version_seq, changed_seq)
+             VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+             ON CONFLICT (tenant, doc) DO UPDATE SET
+                 version_seq = CASE WHEN version = excluded.version THEN version_seq ELSE excluded.version_seq END,
+                 live = 1, version = excluded.version, acl = excluded.acl, title = excluded.title,
+                 uri = excluded.uri, content_type = excluded.content_type, attributes = excluded.attributes,
+                 source = excluded.source, modified_at = excluded.modified_at, changed_seq = excluded.changed_seq",
+        )
+        .bind(self.tenant.as_str())
+        .bind(doc.0)
+        .bind(document.id.as_str())
+        .bind(version.0)
+        .bind(acl.0)
+        .bind(document.title.as_str())
+        .bind(document.uri.as_deref())
+        .bind(document.content_type.as_str())
+        .bind(json(&document.attributes))
+        .bind(document.source.as_deref())
+        .bind(document.modified_at.map(|at| at.0))
+        .bind(long(seq.0))
+        .execute(tx.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_version(&self, tx: &mut WriteTx, doc: DocNo, version: VersionNo) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO versions (tenant, doc, version, created_at, change, bytes_sha256, text_sha256, text_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(self.tenant.as_str())
+        .bind(doc.0)
+        .bind(version.0)
+        .bind(clock::now().0)
+        .bind(if self.change == Change::Created { "created" } else { "changed" })
+        .bind(self.document.bytes_sha256.to_vec())
+        .bind(self.document.text_sha256.to_vec())
+        .bind(long(self.document.text.len() as u64))
+        .execute(tx.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn record(&self, tx: &mut WriteTx, outcome: &PutOutcome, mut draft: Draft) -> Result<LeafRef> {
+        draft.seq = outcome.seq.map(|seq| seq.0);
+        draft.objects.push(object(&self.document.id, &outcome.version, &self.document.text_sha256));
+        draft.recipe.get_or_insert_with(|| self.derived.recipe.to_string());
+        draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&self.document.acl).as_bytes())));
+        chain::append(tx.connection(), self.tenant, &draft).await
+    }
+}
+
+/// What a write changes.
+fn change(before: Option<&Stored>, new: &NewDocument) -> Change {
+    let Some(before) = before.filter(|before| before.is_live) else { return Change::Created };
+    let now = &before.current;
+    if (&now.bytes_sha256, &now.text_sha256, &now.title, &now.content_type)
+        != (&new.bytes_sha256, &new.text_sha256, &new.title, &new.content_type)
+    {
+        return Change::NewVersion;
+    }
+    if (&now.uri, &now.attributes, &now.source, now.modified_at, &now.acl)
+        != (&new.uri, &new.attributes, &new.source, new.modified_at, &new.acl)
+    {
+        return Change::Metadata;
+    }
+    Change::None
+}
+
+/// Whether what is there is what the writer believes.
+fn require(before: Option<&Stored>, new: &NewDocument) -> Result<()> {
+    let version = before.filter(|before| before.is_live).map(|before| before.current.version);
+    let reason = match new.expect {
+        Expect::Any => return Ok(()),
+        Expect::Absent if version.is_none() => return Ok(()),
+        Expect::Absent => "exists already",
+        Expect::Version(expected) if version == Some(expected) => return Ok(()),
+        Expect::Version(_) => "is not at the expected version; read it again, then decide",
+    };
+    Err(CatalogError::Conflict { what: format!("document {}", new.id), reason })
+}
+
+fn check(new: &NewDocument) -> Result<()> {
+    let invalid = |what, reason: String| Err(CatalogError::Invalid { what, reason });
+    let too_long = |text: &str| text.len() > limits::ATTRIBUTE_BYTES_MAX;
+    let optional = [&new.uri, &new.source].into_iter().flatten();
+    let texts =
+        optional.chain([&new.title, &new.content_type]).chain(new.attributes.keys()).chain(new.attributes.values());
+    if let Some(text) = texts.into_iter().find(|text| too_long(text)) {
+        let (bytes, limit_bytes) = (text.len(), limits::ATTRIBUTE_BYTES_MAX);
+        return invalid(
+            "a title, uri, source, content type or attribute",
+            format!("is {bytes} bytes long; the limit is {limit_bytes}"),
+        );
+    }
+    if new.attributes.len() > limits::ATTRIBUTES_MAX {
+        return invalid(
+            "the document",
+            format!("has {} attributes; the limit is {}", new.attributes.len(), limits::ATTRIBUTES_MAX),
+        );
+    }
+    if new.text.len() > TEXT_BYTES_MAX {
+        return invalid("the text", format!("is {} bytes long; the limit is {TEXT_BYTES_MAX}", new.text.len()));
+    }
+    Ok(())
+}
+
+fn object(id: &DocumentId, version: &VersionNo, text_sha256: &[u8; 32]) -> Object {
+    Object { version: Some(version.0), sha256: Some(hex(text_sha256)), ..Object::new("document", id.as_str()) }
+}
+
+async fn find_live(connection: &mut SqliteConnection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
+    Ok(find(connection, tenant, id).await?.filter(|stored| stored.is_live))
+}
+
+async fn find(connection: &mut SqliteConnection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
+    let row = sqlx::query(
+        "SELECT d.doc, d.live, d.version, d.title, d.uri, d.content_type, d.attributes, d.source,
+                d.modified_at, d.changed_seq, a.entries, v.bytes_sha256, v.text_sha256
+         FROM documents d
+         JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
+         JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+         WHERE d.tenant = $1 AND d.document = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(id.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let (doc, version) = (DocNo(row.u32("doc")?), VersionNo(row.u32("version")?));
+    let chunkings = sqlx::query(
+        "SELECT recipe, chunks FROM chunkings WHERE tenant = $1 AND doc = $2 AND version = $3 ORDER BY recipe",
+    )
+    .bind(tenant.as_str())
+    .bind(doc.0)
+    .bind(version.0)
+    .fetch_all(connection)
+    .await?;
+    let chunked = chunkings.iter().map(|row| Ok((row.name("recipe")?, row.u32("chunks")?))).collect::<Result<_>>()?;
+    let current = CurrentVersion {
+        doc,
+        version,
+        bytes_sha256: row.hash("bytes_sha256")?,
+        text_sha256: row.hash("text_sha256")?,
+        title: row.text("title")?,
+        uri: row.text_or_null("uri")?,
+        content_type: row.text("content_type")?,
+        attributes: row.json("attributes")?,
+        source: row.text_or_null("source")?,
+        modified_at: row.time_or_null("modified_at")?,
+        acl: row.acl("entries")?,
+        chunked,
+    };
+    Ok(Some(Stored { is_live: row.flag("live")?, changed_seq: Seq(row.u64("changed_seq")?), current }))
+}
+
+async fn next_doc(connection: &mut SqliteConnection, tenant: &TenantId) -> Result<DocNo> {
+    let row =
+        sqlx::query("UPDATE tenants SET docs_next = docs_next + 1 WHERE tenant = $1 RETURNING docs_next - 1 AS doc")
+            .bind(tenant.as_str())
+            .fetch_one(connection)
+            .await?;
+    Ok(DocNo(row.u32("doc")?))
+}
+
+/// The number of an ACL of the tenant: the one it has, or the next.
+async fn intern(connection: &mut SqliteConnection, tenant: &TenantId, acl: &Acl, seq: Seq) -> Result<AclId> {
+    let entries = acl_text(acl);
+    let hash = sha256(entries.as_bytes());
+    let known = sqlx::query("SELECT acl, entries FROM acls WHERE tenant = $1 AND hash = $2")
+        .bind(tenant.as_str())
+        .bind(hash.to_vec())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(row) = known {
+        if row.text("entries")? != entries {
+            return Err(corrupt("an access list", hex(&hash)));
+        }
+        return Ok(AclId(row.u32("acl")?));
+    }
+    let row =
+        sqlx::query("UPDATE tenants SET acls_next = acls_next + 1 WHERE tenant = $1 RETURNING acls_next - 1 AS acl")
+            .bind(tenant.as_str())
+            .fetch_one(&mut *connection)
+            .await?;
+    let acl = AclId(row.u32("acl")?);
+    sqlx::query("INSERT INTO acls (tenant, acl, hash, entries, first_seq) VALUES ($1, $2, $3, $4, $5)")
+        .bind(tenant.as_str())
+        .bind(acl.0)
+        .bind(hash.to_vec())
+        .bind(entries)
+        .bind(long(seq.0))
+        .execute(connection)
+        .await?;
+    Ok(acl)
+}

@@ -1,0 +1,31 @@
+//! The catalog in SQLite: one file for each family of tables, and beside the statements the methods that run them.
+
+mod chain;
+mod codec;
+mod derived;
+mod documents;
+mod feed;
+mod generations;
+mod groups;
+mod jobs;
+mod keys;
+mod page;
+mod passages;
+mod reads;
+mod record;
+mod schema;
+mod store;
+mod tenants;
+mod text;
+mod verify;
+
+pub(crate) use record::Recorder;
+pub(crate) use store::Store;
+pub use verify::verify_record;
+
+/// What tests inside this crate reach for.
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::codec::sha256;
+    pub(crate) use super::documents::put;
+}

@@ -1,0 +1,103 @@
+//! Tenants, keys and groups: what the door asks.
+
+use super::*;
+use catena_domain::ErrorKind;
+
+#[tokio::test]
+async fn a_tenant_is_made_once_with_a_generation_that_answers_and_its_own_secret() {
+    let home = home_with_tenants().await;
+    let again = home.catalog.create_tenant(&operator(), &tenant("acme"), "x", &recipe(), 4, draft("create")).await;
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
+    let acme = home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap();
+    assert_eq!((acme.name.as_str(), acme.documents), ("acme", 0));
+    let live = home.catalog.live_generation(&admin("acme")).await.unwrap();
+    assert_eq!((&live.id, &live.recipe, live.dimension), (&acme.live_generation, &recipe(), 4));
+    let secrets =
+        [admin("acme"), admin("globex")].map(|scope| async { home.catalog.tenant_secret(&{ scope }).await.unwrap() });
+    let [acme, globex] = secrets;
+    assert_ne!(acme.await, globex.await);
+    assert_eq!(home.catalog.all_tenants().await.unwrap(), [tenant("acme"), tenant("globex")]);
+    let first = home.catalog.tenants(&operator(), None, 1).await.unwrap();
+    assert_eq!((first.items.len(), first.next.as_deref()), (1, Some("acme")));
+    let second = home.catalog.tenants(&operator(), Some(&tenant("acme")), 1).await.unwrap();
+    assert_eq!((second.items[0].id.as_str(), second.next), ("globex", None));
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_not_there_is_said_to_be_gone() {
+    let home = home().await;
+    let scope = admin("nowhere");
+    let errors = [
+        home.catalog.put_document(&scope, document("a", "x"), draft("put")).await.map(|_| ()).unwrap_err(),
+        home.catalog.create_key(&scope, new_key("k1"), draft("key")).await.map(|_| ()).unwrap_err(),
+        home.catalog.put_group(&scope, &group("eng"), &[], draft("group")).await.map(|_| ()).unwrap_err(),
+        home.catalog.enqueue_job(&scope, JobKind::Reindex, draft("job")).await.map(|_| ()).unwrap_err(),
+        home.catalog.create_generation(&scope, &recipe(), 4).await.map(|_| ()).unwrap_err(),
+        home.catalog.seq(&scope).await.map(|_| ()).unwrap_err(),
+        home.catalog.live_generation(&scope).await.map(|_| ()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.to_string(), "there is no tenant nowhere");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_found_until_it_is_revoked() {
+    let home = home_with_tenants().await;
+    let scope = admin("acme");
+    let made = home.catalog.create_key(&scope, new_key("k1"), draft("key.create")).await.unwrap().value;
+    assert_eq!(home.catalog.keys(&scope).await.unwrap(), [made]);
+    let found = home.catalog.find_key(&KeyId::new("k1").unwrap()).await.unwrap().unwrap();
+    assert_eq!(found.hash, KeyHash::from_bytes([7; 32]));
+    let credential = found.credential;
+    assert_eq!((credential.tenant, credential.user), (Some(tenant("acme")), Some(user("ann"))));
+    assert_eq!((credential.groups, credential.rights), (vec![group("eng")], Rights::of(&[Right::Read])));
+    let taken = home.catalog.create_key(&admin("globex"), new_key("k1"), draft("key.create")).await;
+    assert_eq!(taken.unwrap_err().kind(), ErrorKind::Conflict);
+    let k1 = KeyId::new("k1").unwrap();
+    assert!(home.catalog.revoke_key(&admin("globex"), &k1, draft("key.revoke")).await.unwrap().is_none());
+    assert!(home.catalog.revoke_key(&scope, &k1, draft("key.revoke")).await.unwrap().is_some());
+    assert!(home.catalog.revoke_key(&scope, &k1, draft("key.revoke")).await.unwrap().is_none());
+    assert!(home.catalog.find_key(&k1).await.unwrap().is_none());
+    assert_eq!(home.catalog.keys(&scope).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn no_key_of_a_tenant_is_an_operators() {
+    let home = home_with_tenants().await;
+    let key = NewKey { rights: Rights::of(&[Right::Operator]), ..new_key("k1") };
+    let refused = home.catalog.create_key(&admin("acme"), key, draft("key.create")).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn the_operators_key_is_the_one_set_last() {
+    let home = home().await;
+    assert_eq!(home.catalog.operator_key_hash().await.unwrap(), None);
+    for byte in [1, 2] {
+        home.catalog.set_operator_key_hash(KeyHash::from_bytes([byte; 32])).await.unwrap();
+        assert_eq!(home.catalog.operator_key_hash().await.unwrap(), Some(KeyHash::from_bytes([byte; 32])));
+    }
+}
+
+#[tokio::test]
+async fn a_group_has_the_members_that_were_said_last() {
+    let home = home_with_tenants().await;
+    let scope = admin("acme");
+    let put =
+        async |members: &[UserName]| home.catalog.put_group(&scope, &group("eng"), members, draft("group.put")).await;
+    put(&[user("bob"), user("ann"), user("bob")]).await.unwrap();
+    assert_eq!(home.catalog.group(&scope, &group("eng")).await.unwrap(), Some(vec![user("ann"), user("bob")]));
+    assert_eq!(home.catalog.groups(&scope).await.unwrap(), [(group("eng"), 2)]);
+    assert_eq!(home.catalog.directory_groups(&tenant("acme"), &user("bob")).await.unwrap(), [group("eng")]);
+    put(&[user("ann")]).await.unwrap();
+    assert_eq!(home.catalog.directory_groups(&tenant("acme"), &user("bob")).await.unwrap(), []);
+    let many: Vec<UserName> = (0..10_001).map(|n| user(&format!("u{n}"))).collect();
+    assert_eq!(put(&many).await.unwrap_err().kind(), ErrorKind::Invalid);
+    put(&many[1..]).await.unwrap();
+    assert_eq!(home.catalog.groups(&scope).await.unwrap(), [(group("eng"), 10_000)]);
+    assert!(home.catalog.delete_group(&scope, &group("eng"), draft("group.delete")).await.unwrap().is_some());
+    assert!(home.catalog.delete_group(&scope, &group("eng"), draft("group.delete")).await.unwrap().is_none());
+    assert_eq!(home.catalog.group(&scope, &group("eng")).await.unwrap(), None);
+    assert_eq!(home.catalog.directory_groups(&tenant("acme"), &user("u5")).await.unwrap(), []);
+}

@@ -1,0 +1,179 @@
+//! What the catalog promises, tried out on real databases in temporary folders.
+
+mod audit;
+mod cancel;
+mod documents;
+mod door;
+mod feed;
+mod files;
+mod isolation;
+mod jobs;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use catena_access::scope::Entry;
+use catena_access::{Acl, Credential, KeyHash, OnBehalf, Operator, Right, Rights, Scope};
+use catena_audit::Draft;
+use catena_domain::{DocNo, DocumentId, GroupName, KeyId, RecipeId, Span, TenantId, UserName, VersionNo};
+use half::f16;
+use tempfile::TempDir;
+
+use crate::sqlite::testing::sha256;
+use crate::*;
+
+/// A catalog in a folder of its own.
+pub(crate) struct Home {
+    pub(crate) folder: TempDir,
+    pub(crate) catalog: Catalog,
+}
+
+pub(crate) async fn home() -> Home {
+    let folder = TempDir::new().unwrap();
+    let catalog = Catalog::open(folder.path()).await.unwrap();
+    Home { folder, catalog }
+}
+
+/// A catalog with the tenants `acme` and `globex`.
+pub(crate) async fn home_with_tenants() -> Home {
+    let home = home().await;
+    for id in ["acme", "globex"] {
+        let draft = draft("tenant.create");
+        home.catalog.create_tenant(&operator(), &tenant(id), id, &recipe(), 4, draft).await.unwrap();
+    }
+    home
+}
+
+pub(crate) fn draft(action: &'static str) -> Draft {
+    Draft::new("req-1", action)
+}
+
+pub(crate) fn tenant(id: &str) -> TenantId {
+    TenantId::new(id).unwrap()
+}
+
+pub(crate) fn recipe() -> RecipeId {
+    RecipeId::new("recipe-1").unwrap()
+}
+
+pub(crate) fn id(text: &str) -> DocumentId {
+    DocumentId::new(text).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> UserName {
+    UserName::new(name).unwrap()
+}
+
+pub(crate) fn group(name: &str) -> GroupName {
+    GroupName::new(name).unwrap()
+}
+
+pub(crate) fn acl(allow: &[&str], deny: &[&str]) -> Acl {
+    Acl::parse(allow, deny).unwrap()
+}
+
+fn credential(key: &str, tenant: Option<TenantId>, rights: &[Right]) -> Credential {
+    let key = KeyId::new(key).unwrap();
+    Credential { key, name: "k".into(), tenant, rights: Rights::of(rights), user: None, groups: vec![] }
+}
+
+pub(crate) fn operator() -> Operator {
+    credential("op1", None, &[Right::Operator]).operate().unwrap()
+}
+
+fn enter(key: &str, rights: &[Right], in_tenant: &str, on_behalf: Option<OnBehalf>) -> Scope {
+    let tenant = tenant(in_tenant);
+    let entry = Entry { tenant: &tenant, need: rights[0], on_behalf, directory: vec![] };
+    credential(key, Some(tenant.clone()), rights).enter(entry).unwrap()
+}
+
+/// The tenant's administrator.
+pub(crate) fn admin(tenant: &str) -> Scope {
+    enter("adm1", &[Right::Admin, Right::Read, Right::Write], tenant, None)
+}
+
+/// A user, for whom the key `app1` acts.
+pub(crate) fn as_user(tenant: &str, name: &str, groups: &[&str]) -> Scope {
+    let on_behalf = OnBehalf { user: Some(user(name)), groups: groups.iter().map(|name| group(name)).collect() };
+    enter("app1", &[Right::Read, Right::Impersonate], tenant, Some(on_behalf))
+}
+
+/// The key `app1` itself, without a user.
+pub(crate) fn app(tenant: &str) -> Scope {
+    enter("app1", &[Right::Read, Right::Impersonate], tenant, None)
+}
+
+pub(crate) fn vector_of(hash: &ChunkHash) -> Vec<f16> {
+    hash[..4].iter().map(|&byte| f16::from_f32(f32::from(byte) + 1.0)).collect()
+}
+
+/// A document whose paragraphs are its chunks, readable by everyone.
+pub(crate) fn document(name: &str, text: &str) -> NewDocument {
+    let title = format!("Title of {name}");
+    let (chunks, embeddings) = cut(&title, text);
+    NewDocument {
+        id: id(name),
+        title,
+        uri: Some(format!("https://example.org/{name}")),
+        content_type: "text/plain".into(),
+        attributes: BTreeMap::from([("lang".into(), "en".into())]),
+        source: Some("handbook".into()),
+        modified_at: None,
+        acl: acl(&["everyone"], &[]),
+        bytes_sha256: sha256(text.as_bytes()),
+        text: text.into(),
+        text_sha256: sha256(text.as_bytes()),
+        recipe: recipe(),
+        chunks,
+        embeddings,
+        expect: Expect::Any,
+    }
+}
+
+pub(crate) fn cut(title: &str, text: &str) -> (Vec<NewChunk>, Vec<Embedding>) {
+    let mut start = 0;
+    let mut chunks = Vec::new();
+    for paragraph in text.split_inclusive("\n\n") {
+        let span = Span { start, end: start + paragraph.len() as u32 };
+        start = span.end;
+        let hash = sha256(format!("{title}\n{paragraph}").as_bytes());
+        chunks.push(NewChunk { span, headings: vec![title.into()], lines: (1, 2), tokens: 3, hash });
+    }
+    let embeddings = chunks.iter().map(|chunk| (chunk.hash, vector_of(&chunk.hash))).collect();
+    (chunks, embeddings)
+}
+
+pub(crate) async fn put(catalog: &Catalog, scope: &Scope, document: NewDocument) -> Written<PutOutcome> {
+    catalog.put_document(scope, document, draft("document.put")).await.unwrap()
+}
+
+pub(crate) fn key(doc: DocNo, version: VersionNo, chunk: u32) -> PassageKey {
+    PassageKey { doc, version, chunk }
+}
+
+pub(crate) fn new_key(id: &str) -> NewKey {
+    NewKey {
+        key: KeyId::new(id).unwrap(),
+        hash: KeyHash::from_bytes([7; 32]),
+        name: "app".into(),
+        rights: Rights::of(&[Right::Read]),
+        user: Some(user("ann")),
+        groups: vec![group("eng")],
+    }
+}
+
+/// What a process that was killed at this moment leaves behind.
+pub(crate) fn copy_of(folder: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+/// Every chain of the record is whole; their lengths by name.
+pub(crate) async fn chains(folder: &Path) -> BTreeMap<String, u64> {
+    let checked = verify_record(folder).await.unwrap();
+    checked.into_iter().map(|(name, result)| (name, result.unwrap().leaves)).collect()
+}
