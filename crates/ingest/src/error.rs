@@ -1,0 +1,56 @@
+//! What can go wrong on the way in.
+
+use catena_catalog::CatalogError;
+use catena_domain::{ErrorKind, limits};
+use catena_embedding::EmbeddingError;
+use catena_index::IndexError;
+use catena_runtime::ComputeError;
+use catena_text::TextError;
+
+/// Why a change did not get in, or did not become searchable.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The document's bytes cannot be read as text of the named kind.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The text falls into more pieces than one document may have.
+    #[error(
+        "the text falls into {chunks} chunks; one document may have {}; split it into several documents",
+        limits::CHUNKS_PER_DOCUMENT_MAX
+    )]
+    TooManyChunks {
+        /// Chunks found.
+        chunks: usize,
+    },
+    /// The model did not embed it.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+    /// The catalog refused or failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The index refused or failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A computation was lost.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+    /// The process is stopping.
+    #[error("the service is stopping; send the request again to another instance or in a moment")]
+    Stopping,
+}
+
+impl IngestError {
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Text(error) => error.kind(),
+            Self::TooManyChunks { .. } => ErrorKind::Invalid,
+            Self::Embedding(error) => error.kind(),
+            Self::Catalog(error) => error.kind(),
+            Self::Index(error) => error.kind(),
+            Self::Compute(_) => ErrorKind::Internal,
+            Self::Stopping => ErrorKind::Unavailable,
+        }
+    }
+}

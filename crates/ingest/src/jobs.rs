@@ -1,0 +1,133 @@
+//! Background work: claimed from the catalog, run under a lease, reported as it goes.
+//!
+//! Promises: a job that was cut off runs again from what it had stored; a worker that lost its lease changes nothing
+//! more; a cancelled job stops at the next step. Does not: schedule by time.
+
+use std::time::Duration;
+
+use catena_access::Scope;
+use catena_audit::Draft;
+use catena_catalog::{Job, JobControl, JobEnd, JobKind, Lease, Written};
+use catena_domain::TenantId;
+use catena_runtime::clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Ingest, IngestError, reindex};
+
+/// How often a worker looks for work that nobody announced.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Why a job ended before its end.
+#[derive(Debug)]
+pub(crate) enum Interrupted {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It failed.
+    Failed(IngestError),
+}
+
+impl<E: Into<IngestError>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What a running job reports through.
+pub(crate) struct Progress<'a> {
+    ingest: &'a Ingest,
+    scope: &'a Scope,
+    job: &'a Job,
+    lease: &'a Lease,
+}
+
+impl Progress<'_> {
+    /// Says how far the job is, and learns whether to go on.
+    pub(crate) async fn report(&self, done: u64, total: u64, note: &str) -> Result<(), Interrupted> {
+        let catalog = &self.ingest.0.catalog;
+        match catalog.progress_job(self.scope, &self.job.id, self.lease, done, total, note).await? {
+            JobControl::Continue => Ok(()),
+            JobControl::Cancel => Err(Interrupted::Cancelled),
+        }
+    }
+}
+
+impl Ingest {
+    /// Asks for a tenant's index to be built anew from its stored texts.
+    pub async fn request_reindex(&self, scope: &Scope, draft: Draft) -> Result<Written<Job>, IngestError> {
+        let job = self.0.catalog.enqueue_job(scope, JobKind::Reindex, draft).await?;
+        self.0.jobs_waiting.notify_one();
+        Ok(job)
+    }
+
+    /// Runs jobs, one after the other, until `stop`.
+    pub async fn run_jobs(&self, stop: CancellationToken) {
+        loop {
+            match self.run_next_job().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, kind = error.kind().as_str(), "the job queue cannot be read"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.0.jobs_waiting.notified() => {}
+                () = clock::pause(POLL) => {}
+            }
+        }
+    }
+
+    /// Runs the next job, if there is one, to its end.
+    pub async fn run_next_job(&self) -> Result<bool, IngestError> {
+        let Some((tenant, job, lease)) = self.0.catalog.claim_job().await? else { return Ok(false) };
+        let scope = Scope::service(&tenant);
+        let end = self.run_job(&tenant, &scope, &job, &lease).await;
+        self.0.catalog.finish_job(&scope, &job.id, &lease, end).await?;
+        Ok(true)
+    }
+
+    async fn run_job(&self, tenant: &TenantId, scope: &Scope, job: &Job, lease: &Lease) -> JobEnd {
+        let progress = Progress { ingest: self, scope, job, lease };
+        let outcome = match job.kind {
+            JobKind::Reindex => reindex::run(self, scope, &progress).await,
+        };
+        match outcome {
+            Ok(()) => {
+                tracing::info!(%tenant, job = %job.id, "a job succeeded");
+                JobEnd::Succeeded
+            }
+            Err(Interrupted::Cancelled) => {
+                tracing::info!(%tenant, job = %job.id, "a job was cancelled");
+                JobEnd::Cancelled
+            }
+            Err(Interrupted::Failed(error)) => {
+                tracing::error!(%tenant, job = %job.id, %error, kind = error.kind().as_str(), "a job failed");
+                JobEnd::Failed(error.to_string())
+            }
+        }
+    }
+
+    /// Brings every tenant's index up to the catalog, as after a start: what was cut off is published now, and a tenant
+    /// whose index was built by another recipe is re-indexed.
+    pub async fn recover(&self) -> Result<(), IngestError> {
+        self.0.catalog.release_leases().await?;
+        for tenant in self.0.catalog.all_tenants().await? {
+            let scope = Scope::service(&tenant);
+            self.publish(&tenant).await?;
+            let live = self.0.catalog.live_generation(&scope).await?;
+            if live.recipe != self.0.recipe {
+                tracing::warn!(%tenant, from = %live.recipe, to = %self.0.recipe,
+                    "the recipe changed: the tenant is re-indexed; until then only the lexical arm answers");
+                self.request_reindex_after_change(&scope).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn request_reindex_after_change(&self, scope: &Scope) -> Result<(), IngestError> {
+        let draft = Draft::of_service("reindex.request");
+        match self.request_reindex(scope, draft).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == catena_domain::ErrorKind::Conflict => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A change becomes searchable: bytes in, a committed version and a published segment out; and the jobs that rebuild.
+//!
+//! Promises: parsing and embedding happen before the catalog's transaction and outside it; what is acknowledged is in
+//! the catalog; what the catalog holds reaches the index sooner or later, whatever was cut off in between.
+//! Does not: answer questions, know the wire, or decide who may see a document.
+
+pub mod error;
+pub mod jobs;
+pub mod pipeline;
+pub mod publish;
+pub mod recipe;
+mod reindex;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use catena_access::Scope;
+use catena_audit::Draft;
+use catena_catalog::{Catalog, Written};
+use catena_domain::{DocumentId, RecipeId, Seq, TenantId};
+use catena_embedding::Embedder;
+use catena_index::Index;
+use catena_runtime::Compute;
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+pub use error::IngestError;
+pub use pipeline::{Put, Submission};
+pub use publish::Freshness;
+
+use publish::Publisher;
+
+/// Documents that are parsed and embedded at once; further writes wait their turn.
+const WRITES_AT_ONCE: usize = 32;
+
+/// The way in. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub struct Ingest(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) catalog: Catalog,
+    pub(crate) embedder: Embedder,
+    pub(crate) index: Arc<Index>,
+    pub(crate) compute: Compute,
+    pub(crate) recipe: RecipeId,
+    publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
+    writes: Semaphore,
+    pub(crate) jobs_waiting: Notify,
+}
+
+impl Ingest {
+    /// The way into `catalog` and `index`, by the recipe that `embedder` belongs to.
+    #[must_use]
+    pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute) -> Self {
+        let recipe = recipe::of(&embedder);
+        Self(Arc::new(Shared {
+            catalog,
+            embedder,
+            index,
+            compute,
+            recipe,
+            publishers: Mutex::new(HashMap::new()),
+            writes: Semaphore::new(WRITES_AT_ONCE),
+            jobs_waiting: Notify::new(),
+        }))
+    }
+
+    /// The recipe of everything written from now on.
+    #[must_use]
+    pub fn recipe(&self) -> &RecipeId {
+        &self.0.recipe
+    }
+
+    /// The length of this recipe's vectors.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.0.embedder.dimension()
+    }
+
+    /// Writes a document. When this returns, the write is durable; `freshness` says whether it is searchable as well.
+    pub async fn put(
+        &self,
+        scope: &Scope,
+        submission: Submission,
+        freshness: Freshness,
+        draft: Draft,
+    ) -> Result<Written<Put>, IngestError> {
+        let _turn = self.0.writes.acquire().await.map_err(|_| IngestError::Stopping)?;
+        let mut written = pipeline::put(&self.0, scope, submission, draft).await?;
+        written.value.searchable = self.publish_after(scope, written.value.seq, freshness).await?;
+        Ok(written)
+    }
+
+    /// Deletes a document. It is invisible from the next query on; its versions stay until they are purged.
+    pub async fn delete(
+        &self,
+        scope: &Scope,
+        id: &DocumentId,
+        draft: Draft,
+    ) -> Result<Option<Written<Seq>>, IngestError> {
+        let written = self.0.catalog.delete_document(scope, id, draft).await?;
+        if let Some(written) = &written {
+            self.publish_after(scope, Some(written.value), Freshness::Durable).await?;
+        }
+        Ok(written)
+    }
+
+    /// Replaces a document's access list. The next query obeys it; nothing is embedded or indexed again.
+    pub async fn set_acl(
+        &self,
+        scope: &Scope,
+        id: &DocumentId,
+        acl: &catena_access::Acl,
+        draft: Draft,
+    ) -> Result<Option<Written<Seq>>, IngestError> {
+        let written = self.0.catalog.set_acl(scope, id, acl, draft).await?;
+        if let Some(written) = &written {
+            self.publish_after(scope, Some(written.value), Freshness::Durable).await?;
+        }
+        Ok(written)
+    }
+
+    async fn publisher(&self, tenant: &TenantId) -> Arc<Publisher> {
+        let mut publishers = self.0.publishers.lock().await;
+        Arc::clone(publishers.entry(tenant.clone()).or_default())
+    }
+}

@@ -1,0 +1,183 @@
+//! One document's way from bytes to a committed version: normalise, outline, chunk, embed, commit.
+//!
+//! Promises: nothing is embedded whose vector the tenant already has under this recipe; the catalog's transaction holds
+//! no parsing and no embedding. Does not: publish to the index.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use catena_access::{Acl, Scope};
+use catena_audit::Draft;
+use catena_catalog::{Change, Expect, NewChunk, NewDocument, Written};
+use catena_domain::{DocumentId, Seq, Timestamp, VersionNo, limits};
+use catena_text::Format;
+use half::f16;
+use sha2::{Digest as _, Sha256};
+
+use crate::{IngestError, Shared, recipe};
+
+/// A document as it was handed in.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Its id inside the tenant.
+    pub id: DocumentId,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What the bytes are.
+    pub format: Format,
+    /// Its title; without one, the first heading, else the last part of its id.
+    pub title: Option<String>,
+    /// Where a person finds the original.
+    pub uri: Option<String>,
+    /// The source that it came from, if it was not pushed.
+    pub source: Option<String>,
+    /// Typed by whoever handed it in.
+    pub attributes: BTreeMap<String, String>,
+    /// When the original was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// Who may see it.
+    pub acl: Acl,
+    /// What the writer believes is there now.
+    pub expect: Expect,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// The document's current version.
+    pub version: VersionNo,
+    /// What changed.
+    pub change: Change,
+    /// The tenant's sequence number after the write; `None` when nothing changed.
+    pub seq: Option<Seq>,
+    /// Chunks of the version.
+    pub chunks_total: usize,
+    /// Chunks that had to be embedded.
+    pub chunks_embedded: usize,
+    /// Whether a search finds it already.
+    pub searchable: bool,
+}
+
+/// A text cut into chunks, with the text that is embedded for each.
+pub(crate) struct Prepared {
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) chunks: Vec<NewChunk>,
+    pub(crate) inputs: Vec<String>,
+}
+
+/// Vectors for those chunks whose vectors the tenant does not have.
+pub(crate) type Embedded = Vec<([u8; 32], Vec<f16>)>;
+
+pub(crate) async fn put(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    submission: Submission,
+    draft: Draft,
+) -> Result<Written<Put>, IngestError> {
+    let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
+    let prepared = prepare_bytes(shared, &submission).await?;
+    let embedded = embed_missing(shared, scope, &prepared).await?;
+    let (chunks_total, chunks_embedded) = (prepared.chunks.len(), embedded.len());
+    let document = NewDocument {
+        id: submission.id,
+        title: prepared.title,
+        uri: submission.uri,
+        content_type: submission.format.as_content_type().to_owned(),
+        attributes: submission.attributes,
+        source: submission.source,
+        modified_at: submission.modified_at,
+        acl: submission.acl,
+        bytes_sha256,
+        text_sha256: Sha256::digest(prepared.text.as_bytes()).into(),
+        text: prepared.text,
+        recipe: shared.recipe.clone(),
+        chunks: prepared.chunks,
+        embeddings: embedded,
+        expect: submission.expect,
+    };
+    let written = shared.catalog.put_document(scope, document, draft).await?;
+    let outcome = written.value;
+    let value = Put {
+        version: outcome.version,
+        change: outcome.change,
+        seq: outcome.seq,
+        chunks_total,
+        chunks_embedded,
+        searchable: false,
+    };
+    Ok(Written { value, leaf: written.leaf })
+}
+
+async fn prepare_bytes(shared: &Arc<Shared>, submission: &Submission) -> Result<Prepared, IngestError> {
+    let (bytes, format) = (submission.bytes.clone(), submission.format);
+    let (title, id) = (submission.title.clone(), submission.id.clone());
+    let embedder = shared.embedder.clone();
+    let prepared = shared.compute.run(move || -> Result<Prepared, IngestError> {
+        let text = catena_text::normalise(&bytes)?.into_string();
+        let prepared = prepare(&embedder, format, title.as_deref(), &id, text);
+        match prepared.chunks.len() {
+            chunks if chunks > limits::CHUNKS_PER_DOCUMENT_MAX => Err(IngestError::TooManyChunks { chunks }),
+            _ => Ok(prepared),
+        }
+    });
+    prepared.await?
+}
+
+/// Cuts a normalised text. Pure computing; call it on the compute pool.
+pub(crate) fn prepare(
+    embedder: &catena_embedding::Embedder,
+    format: Format,
+    title: Option<&str>,
+    id: &DocumentId,
+    text: String,
+) -> Prepared {
+    let outline = catena_text::outline(format, &text);
+    let title = title.map(str::to_owned).or_else(|| outline.title.clone()).unwrap_or_else(|| last_part(id));
+    let rules = recipe::rules(embedder);
+    let cut = catena_text::chunk(&text, &title, &outline, &rules, &|text| embedder.count_tokens(text));
+    let mut chunks = Vec::with_capacity(cut.len());
+    let mut inputs = Vec::with_capacity(cut.len());
+    for chunk in cut {
+        let breadcrumb = catena_text::breadcrumb(&title, &chunk.headings);
+        let input = catena_text::embedding_text(&breadcrumb, chunk.span.of(&text).unwrap_or_default());
+        let hash = *blake3::hash(input.as_bytes()).as_bytes();
+        chunks.push(NewChunk {
+            span: chunk.span,
+            headings: chunk.headings,
+            lines: chunk.lines,
+            tokens: chunk.tokens,
+            hash,
+        });
+        inputs.push(input);
+    }
+    Prepared { title, text, chunks, inputs }
+}
+
+/// Embeds what the tenant has no vector for, each distinct text once.
+pub(crate) async fn embed_missing(
+    shared: &Shared,
+    scope: &Scope,
+    prepared: &Prepared,
+) -> Result<Embedded, IngestError> {
+    let hashes: Vec<[u8; 32]> = prepared.chunks.iter().map(|chunk| chunk.hash).collect();
+    let mut known: HashSet<[u8; 32]> = shared.catalog.embeddings_known(scope, &shared.recipe, &hashes).await?;
+    let mut missing = Vec::new();
+    let mut texts = Vec::new();
+    for (hash, input) in hashes.into_iter().zip(&prepared.inputs) {
+        if known.insert(hash) {
+            missing.push(hash);
+            texts.push(input.clone());
+        }
+    }
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let vectors = shared.embedder.embed_documents(texts).await?;
+    let halves = vectors.into_iter().map(|vector| vector.into_iter().map(f16::from_f32).collect());
+    Ok(missing.into_iter().zip(halves).collect())
+}
+
+fn last_part(id: &DocumentId) -> String {
+    id.as_str().rsplit('/').find(|part| !part.is_empty()).unwrap_or(id.as_str()).to_owned()
+}

@@ -1,0 +1,199 @@
+//! From the catalog to the index: every committed change becomes part of a segment, in order, exactly once.
+//!
+//! Promises: one publication at a time for each tenant; a publication that was cut off is made again from the catalog; a
+//! damaged index is put aside and rebuilt, while other tenants are served. Does not: hold up writers, who only wait
+//! when they ask to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use catena_access::Scope;
+use catena_catalog::{GenerationRow, IndexRow, LiveChanges};
+use catena_domain::{ErrorKind, Seq, TenantId};
+use catena_index::{Generation, LiveDocument, LiveTable, Liveness, RowInput};
+use tokio::sync::Mutex;
+
+use crate::{Ingest, IngestError, Shared};
+
+/// Documents of one segment, at most.
+const DOCUMENTS_PER_SEGMENT: usize = 256;
+
+/// How long a writer waits for its write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Until it is durable. It becomes searchable soon after.
+    Durable,
+    /// Until a search finds it.
+    Searchable,
+}
+
+/// One tenant's turn-taking.
+#[derive(Default)]
+pub(crate) struct Publisher {
+    turn: Mutex<()>,
+    scheduled: AtomicBool,
+}
+
+impl Ingest {
+    /// Publishes after a write: now when the writer waits for it, else soon. Says whether `seq` is searchable.
+    pub(crate) async fn publish_after(
+        &self,
+        scope: &Scope,
+        seq: Option<Seq>,
+        freshness: Freshness,
+    ) -> Result<bool, IngestError> {
+        match (seq, freshness) {
+            (None, _) => Ok(true),
+            (Some(_), Freshness::Durable) => {
+                self.publish_soon(scope.tenant()).await;
+                Ok(false)
+            }
+            (Some(seq), Freshness::Searchable) => match self.publish(scope.tenant()).await {
+                Ok(applied) => Ok(applied >= seq),
+                Err(error) => {
+                    // The write itself is done and acknowledged as such; the next publication takes it along.
+                    tracing::error!(tenant = %scope.tenant(), %error, "publishing after a write failed");
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    /// Publishes whatever the catalog holds, in the background. Any number of calls before it begins are one.
+    pub async fn publish_soon(&self, tenant: &TenantId) {
+        let publisher = self.publisher(tenant).await;
+        if publisher.scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (ingest, tenant) = (self.clone(), tenant.clone());
+        tokio::spawn(async move {
+            if let Err(error) = ingest.publish(&tenant).await {
+                tracing::error!(%tenant, %error, kind = error.kind().as_str(), "publishing failed");
+            }
+        });
+    }
+
+    /// Publishes whatever the catalog holds and says up to where. A dropped caller does not stop it.
+    pub async fn publish(&self, tenant: &TenantId) -> Result<Seq, IngestError> {
+        let publisher = self.publisher(tenant).await;
+        let (shared, scope) = (Arc::clone(&self.0), Scope::service(tenant));
+        let work = tokio::spawn(async move {
+            let _turn = publisher.turn.lock().await;
+            publisher.scheduled.store(false, Ordering::Release);
+            let row = shared.catalog.live_generation(&scope).await?;
+            let generation = open(&shared, &scope, &row).await?;
+            catch_up(&shared, &scope, &generation).await?;
+            compact(&shared, &scope, &generation).await?;
+            Ok(generation.applied_seq())
+        });
+        work.await.map_err(|_| IngestError::Stopping)?
+    }
+
+    /// Makes a tenant's new generation the one that answers, after bringing it up to the last write. Writers wait
+    /// meanwhile; readers do not.
+    pub(crate) async fn swap<F>(
+        &self,
+        scope: &Scope,
+        generation: &Arc<Generation>,
+        promote: F,
+    ) -> Result<(), IngestError>
+    where
+        F: AsyncFnOnce() -> Result<(), IngestError>,
+    {
+        let publisher = self.publisher(scope.tenant()).await;
+        let _turn = publisher.turn.lock().await;
+        catch_up(&self.0, scope, generation).await?;
+        promote().await
+    }
+}
+
+/// Opens a generation; one that is damaged is put aside and begun anew.
+pub(crate) async fn open(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    row: &GenerationRow,
+) -> Result<Arc<Generation>, IngestError> {
+    let (index, scope, row) = (Arc::clone(&shared.index), scope.clone(), row.clone());
+    let opened = shared.compute.run(move || {
+        let dimension = row.dimension as usize;
+        match index.generation(&scope, &row.id, &row.recipe, dimension) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let aside = index.quarantine(&scope, &row.id)?;
+                tracing::error!(tenant = %scope.tenant(), generation = %row.id, %error, aside = %aside.display(),
+                    "a damaged index was put aside; it is being rebuilt from the catalog");
+                index.generation(&scope, &row.id, &row.recipe, dimension)
+            }
+            other => other,
+        }
+    });
+    Ok(opened.await??)
+}
+
+/// Publishes segment after segment until the index has applied what the catalog holds.
+async fn catch_up(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<(), IngestError> {
+    while step(shared, scope, generation).await?.is_some() {}
+    Ok(())
+}
+
+/// Publishes one more segment and says how many documents it took along; `None` when nothing is left to publish.
+pub(crate) async fn step(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    generation: &Arc<Generation>,
+) -> Result<Option<usize>, IngestError> {
+    let applied = generation.applied_seq();
+    let changes = shared.catalog.index_changes(scope, generation.recipe(), applied, DOCUMENTS_PER_SEGMENT).await?;
+    if changes.upto <= applied {
+        return Ok(None);
+    }
+    let documents = distinct_documents(&changes.rows);
+    let rows = changes.rows.into_iter().map(row_input).collect();
+    let (target, upto) = (Arc::clone(generation), changes.upto);
+    shared.compute.run(move || target.publish(rows, upto)).await??;
+    Ok(Some(documents))
+}
+
+/// Merges what the merge policy names, until it names nothing more.
+async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<(), IngestError> {
+    loop {
+        if generation.segments() < 2 {
+            return Ok(());
+        }
+        let live = live_table(shared.catalog.live_changes(scope, Seq(0)).await?);
+        let Some(plan) = generation.merge_plan(&live) else { return Ok(()) };
+        let rows = shared.catalog.index_rows(scope, generation.recipe(), plan.documents()).await?;
+        let rows = rows.into_iter().map(row_input).collect();
+        let target = Arc::clone(generation);
+        shared.compute.run(move || target.merge(&plan, rows)).await??;
+    }
+}
+
+fn live_table(changes: LiveChanges) -> LiveTable {
+    let documents = changes.documents.into_iter().map(|row| LiveDocument {
+        doc: row.doc,
+        version: row.version,
+        acl: row.acl,
+        live: if row.live { Liveness::Live } else { Liveness::Deleted },
+        source: row.source,
+        attributes: row.attributes,
+    });
+    LiveTable::empty().with(changes.seq, documents.collect(), changes.acls)
+}
+
+fn row_input(row: IndexRow) -> RowInput {
+    RowInput {
+        doc: row.doc,
+        version: row.version,
+        chunk: row.chunk,
+        title: row.title,
+        headings: row.headings.join("\n"),
+        body: row.body,
+        vector: row.vector,
+    }
+}
+
+fn distinct_documents(rows: &[IndexRow]) -> usize {
+    let mut documents: Vec<_> = rows.iter().map(|row| row.doc).collect();
+    documents.dedup();
+    documents.len()
+}

@@ -1,0 +1,242 @@
+//! The way in, with the real model, a real catalog and a real index on disk.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use catena_access::{Acl, Credential, Entry, Right, Rights, Scope};
+use catena_audit::Draft;
+use catena_catalog::{Catalog, Change, Expect, GenerationState, JobState};
+use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
+use catena_embedding::{Embedder, find_library, open_model};
+use catena_index::Index;
+use catena_runtime::{Compute, environment};
+use catena_text::Format;
+use tempfile::TempDir;
+
+use crate::{Freshness, Ingest, Put, Submission, pipeline, recipe};
+
+fn provisioned() -> PathBuf {
+    let folder = environment::variable("CATENA_PROVISION")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.catena"), PathBuf::from);
+    assert!(folder.join("models").is_dir(), "{} is not filled: run `make provision`", folder.display());
+    folder
+}
+
+fn embedder() -> Embedder {
+    let library = find_library(Some(&provisioned().join("runtime"))).unwrap();
+    let model = open_model(&provisioned().join("models"), "all-minilm-l6-v2").unwrap();
+    Embedder::start(model, &library, NonZeroUsize::MIN).unwrap()
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn operator() -> Credential {
+    Credential {
+        key: KeyId::new("operator").unwrap(),
+        name: "operator".into(),
+        tenant: None,
+        rights: Rights::of(&[Right::Operator]),
+        user: None,
+        groups: vec![],
+    }
+}
+
+fn writer() -> Scope {
+    let rights = Rights::of(&[Right::Read, Right::Write, Right::Admin]);
+    let credential = Credential { tenant: Some(tenant()), rights, ..operator() };
+    credential.enter(Entry { tenant: &tenant(), need: Right::Write, on_behalf: None, directory: vec![] }).unwrap()
+}
+
+fn draft() -> Draft {
+    Draft::new("test", "test")
+}
+
+/// One service's life on a folder.
+struct Life {
+    ingest: Ingest,
+    catalog: Catalog,
+    index: Arc<Index>,
+}
+
+impl Life {
+    async fn begin(folder: &TempDir) -> Self {
+        let catalog = Catalog::open(folder.path()).await.unwrap();
+        let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
+        let compute = Compute::start(NonZeroUsize::MIN).unwrap();
+        let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute);
+        Self { ingest, catalog, index }
+    }
+
+    async fn make_tenant(&self, recipe: &RecipeId) {
+        let operator = operator().operate().unwrap();
+        self.catalog.create_tenant(&operator, &tenant(), "Acme", recipe, 384, draft()).await.unwrap();
+    }
+
+    async fn put(&self, id: &str, text: &str, freshness: Freshness) -> Put {
+        self.ingest.put(&writer(), submission(id, text), freshness, draft()).await.unwrap().value
+    }
+
+    /// What the index of the live generation holds: how far it is, and how many rows.
+    async fn indexed(&self) -> (Seq, usize) {
+        let scope = Scope::service(&tenant());
+        let row = self.catalog.live_generation(&scope).await.unwrap();
+        let generation = self.index.existing(&scope, &row.id, &row.recipe, row.dimension as usize).unwrap().unwrap();
+        (generation.applied_seq(), generation.snapshot().rows())
+    }
+
+    async fn end(self) {
+        self.catalog.close().await.unwrap();
+    }
+}
+
+fn submission(id: &str, text: &str) -> Submission {
+    Submission {
+        id: DocumentId::new(id).unwrap(),
+        bytes: text.as_bytes().to_vec(),
+        format: Format::Markdown,
+        title: None,
+        uri: None,
+        source: None,
+        attributes: Default::default(),
+        modified_at: None,
+        acl: Acl::parse(&["everyone"], &[]).unwrap(),
+        expect: Expect::Any,
+    }
+}
+
+fn handbook(changed: &str) -> String {
+    let section = |at: usize| {
+        let sentence = format!("Rule {at} says that every report is filed with the desk before noon on day {at}. ");
+        format!("## Section {at}\n\n{}\n\n", sentence.repeat(8))
+    };
+    let mut text = String::from("# Handbook\n\n");
+    (0..12).for_each(|at| text.push_str(&section(at)));
+    text.replace("Rule 5 says", changed)
+}
+
+#[tokio::test]
+async fn the_same_bytes_twice_change_nothing_and_an_edit_embeds_only_what_it_touched() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    let first = life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
+    assert_eq!((first.change, first.chunks_embedded, first.searchable), (Change::Created, first.chunks_total, true));
+    let again = life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
+    assert_eq!((again.change, again.seq, again.chunks_embedded), (Change::None, None, 0));
+    let edited = life.put("a.md", &handbook("Rule 5 demands"), Freshness::Searchable).await;
+    assert_eq!(edited.change, Change::NewVersion);
+    assert!((1..=2).contains(&edited.chunks_embedded), "{} chunks were embedded", edited.chunks_embedded);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_write_that_was_never_published_is_searchable_after_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    // The pipeline alone: as if the process had died between the catalog's commit and the publication.
+    let written =
+        pipeline::put(&life.ingest.0, &writer(), submission("a.md", "Lost and found."), draft()).await.unwrap();
+    let seq = written.value.seq.unwrap();
+    life.end().await;
+
+    let life = Life::begin(&folder).await;
+    life.ingest.recover().await.unwrap();
+    assert_eq!(life.indexed().await, (seq, 1));
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_put_aside_and_built_anew_from_the_catalog() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
+    let before = life.indexed().await;
+    life.end().await;
+    let damaged = files(&folder.path().join("index")).into_iter().find(|path| path.ends_with("vectors.i8")).unwrap();
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+
+    let life = Life::begin(&folder).await;
+    life.ingest.recover().await.unwrap();
+    assert_eq!(life.indexed().await, before);
+    life.end().await;
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_tenant_of_another_recipe_is_cut_and_embedded_again_and_then_swapped_in_one_step() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(&RecipeId::new("an-older-recipe").unwrap()).await;
+    let put = life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
+    assert!(!put.searchable, "a write under a new recipe was searchable in an index of an old one");
+
+    life.ingest.recover().await.unwrap();
+    assert!(life.ingest.run_next_job().await.unwrap());
+    assert!(!life.ingest.run_next_job().await.unwrap());
+    let scope = Scope::service(&tenant());
+    assert_eq!(life.catalog.jobs(&scope, 10).await.unwrap()[0].state, JobState::Succeeded);
+    let live = life.catalog.live_generation(&scope).await.unwrap();
+    assert_eq!(&live.recipe, life.ingest.recipe());
+    assert_eq!(life.indexed().await, (put.seq.unwrap(), put.chunks_total));
+    let states: Vec<_> = life.catalog.generations(&scope).await.unwrap().iter().map(|row| row.state).collect();
+    assert!(states.contains(&GenerationState::Retired), "{states:?}");
+    life.end().await;
+}
+
+#[tokio::test]
+async fn many_small_writes_do_not_leave_many_segments() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    for at in 0..20 {
+        life.put(&format!("{at}.md"), &format!("Note {at} of the day."), Freshness::Searchable).await;
+    }
+    let scope = Scope::service(&tenant());
+    let row = life.catalog.live_generation(&scope).await.unwrap();
+    let generation = life.index.existing(&scope, &row.id, &row.recipe, 384).unwrap().unwrap();
+    assert!(generation.segments() < 16, "{} segments", generation.segments());
+    assert_eq!(generation.snapshot().rows(), 20);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn every_chunk_of_difficult_text_fits_the_real_model() {
+    let embedder = embedder();
+    let difficult = [
+        "漢字かな交じり文。".repeat(900),
+        "🙂🙃".repeat(2_000),
+        "Donaudampfschifffahrtsgesellschaftskapitän ".repeat(300),
+        "x".repeat(40_000),
+        "a,b;c:d!e?".repeat(2_000),
+        format!("| {} |\n|---|\n{}", "a", "| 0x7f3a9c04e1b28d56 |\n".repeat(400)),
+        format!("# {}\n\n## {}\n\nshort", "Ünïcödé ".repeat(60), "très long ".repeat(60)),
+    ];
+    for text in difficult {
+        let text = catena_text::normalise(text.as_bytes()).unwrap().into_string();
+        let id = DocumentId::new("difficult.md").unwrap();
+        let prepared = pipeline::prepare(&embedder, Format::Markdown, None, &id, text);
+        let window = recipe::rules(&embedder).window_tokens;
+        for input in &prepared.inputs {
+            let tokens = embedder.count_tokens(input);
+            assert!(tokens <= window, "a chunk of {tokens} tokens for a window of {window}");
+        }
+        let few = prepared.inputs.into_iter().take(3).collect();
+        embedder.embed_documents(few).await.unwrap();
+    }
+}
