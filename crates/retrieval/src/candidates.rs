@@ -1,0 +1,177 @@
+//! The first stage: both arms side by side, over the rows that the principal may see.
+//!
+//! Promises: every candidate has the exact score of both arms, whichever arm found it; an arm that fails or is late is
+//! named in the answer, and the other answers alone. Does not: rank.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catena_embedding::EmbeddingError;
+use catena_index::{Hit, IndexError, LexicalQuery, QueryVector, RowId, RowKey};
+use catena_runtime::clock::Stopwatch;
+
+use crate::answer::Timings;
+use crate::request::{Mode, Question};
+use crate::view::View;
+use crate::{Retrieval, RetrievalError};
+
+/// What an arm brings at least, so that the other arm's scores have something to be fused with.
+const ARM_HITS_MIN: usize = 100;
+/// How long an arm may take before the other answers alone.
+const ARM_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A row that may be part of the answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Document, version and chunk.
+    pub key: RowKey,
+    /// BM25; `None` when the arm did not take part.
+    pub lexical: Option<f32>,
+    /// Cosine with the query; `None` when the arm did not take part.
+    pub dense: Option<f32>,
+}
+
+/// What the arms found.
+#[derive(Debug, Clone)]
+pub struct Candidates {
+    pub(crate) list: Vec<Candidate>,
+    pub(crate) degraded: Vec<String>,
+}
+
+enum ArmError {
+    Late,
+    Failed(RetrievalError),
+}
+
+impl<E: Into<RetrievalError>> From<E> for ArmError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl ArmError {
+    fn reason(&self) -> String {
+        match self {
+            Self::Late => format!("no answer within {} s", ARM_DEADLINE.as_secs()),
+            Self::Failed(RetrievalError::Index(IndexError::Recipe { .. })) => {
+                "the index was built by another recipe; re-index the tenant".to_owned()
+            }
+            Self::Failed(RetrievalError::Embedding(EmbeddingError::Stopped)) => {
+                "the model's workers stopped".to_owned()
+            }
+            // What went wrong inside is for the log; the answer says which part is missing.
+            Self::Failed(_) => "failed; see the service's log".to_owned(),
+        }
+    }
+}
+
+impl Candidates {
+    pub(crate) async fn find(
+        retrieval: &Retrieval,
+        view: &View,
+        question: &Question,
+        wanted: usize,
+        timings: &mut Timings,
+    ) -> Result<Self, RetrievalError> {
+        let limit = wanted.max(ARM_HITS_MIN);
+        let watch = Stopwatch::start();
+        let terms = Arc::new(LexicalQuery::parse(&question.query));
+        let lexical = with_deadline(question.mode.uses_lexical(), lexical_arm(retrieval, view, &terms, limit));
+        let dense = with_deadline(question.mode.uses_dense(), dense_arm(retrieval, view, &question.query, limit));
+        let (lexical, dense) = tokio::join!(lexical, dense);
+
+        let mut degraded = Vec::new();
+        let lexical = unless_failed("lexical", lexical, question.mode, &mut degraded)?;
+        let dense = unless_failed("dense", dense, question.mode, &mut degraded)?;
+        timings.embed = dense.as_ref().map_or(0.0, |(_, _, embed_ms)| *embed_ms);
+        let dense = dense.map(|(vector, hits, _)| (vector, hits));
+        let list = score_all(retrieval, view, lexical.map(|hits| (terms, hits)), dense).await?;
+        timings.search = watch.elapsed_ms() - timings.embed;
+        Ok(Self { list, degraded })
+    }
+}
+
+async fn lexical_arm(
+    retrieval: &Retrieval,
+    view: &View,
+    terms: &Arc<LexicalQuery>,
+    limit: usize,
+) -> Result<Vec<Hit>, ArmError> {
+    let (snapshot, visible, terms) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible), Arc::clone(terms));
+    Ok(retrieval.compute.run(move || snapshot.lexical(&terms, &visible, limit)).await??)
+}
+
+async fn dense_arm(
+    retrieval: &Retrieval,
+    view: &View,
+    query: &str,
+    limit: usize,
+) -> Result<(Arc<QueryVector>, Vec<Hit>, f64), ArmError> {
+    let watch = Stopwatch::start();
+    let values = retrieval.embedder.embed_query(query).await?.values;
+    let embed_ms = watch.elapsed_ms();
+    let vector = Arc::new(QueryVector { recipe: retrieval.recipe.clone(), values });
+    let (snapshot, visible, of) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible), Arc::clone(&vector));
+    let hits = retrieval.compute.run(move || snapshot.dense(&of, &visible, limit)).await??;
+    Ok((vector, hits, embed_ms))
+}
+
+async fn with_deadline<T>(wanted: bool, arm: impl Future<Output = Result<T, ArmError>>) -> Option<Result<T, ArmError>> {
+    if !wanted {
+        return None;
+    }
+    Some(tokio::time::timeout(ARM_DEADLINE, arm).await.unwrap_or(Err(ArmError::Late)))
+}
+
+/// The arm's result; when it failed, a note for the answer, or an error if no other arm answers.
+fn unless_failed<T>(
+    arm: &'static str,
+    result: Option<Result<T, ArmError>>,
+    mode: Mode,
+    degraded: &mut Vec<String>,
+) -> Result<Option<T>, RetrievalError> {
+    match result {
+        None => Ok(None),
+        Some(Ok(found)) => Ok(Some(found)),
+        Some(Err(error)) => {
+            if let ArmError::Failed(cause) = &error {
+                tracing::warn!(arm, error = %cause, kind = cause.kind().as_str(), "an arm failed");
+            }
+            metrics::counter!("catena_arm_failed_total", "arm" => arm).increment(1);
+            if mode != Mode::Hybrid {
+                return Err(RetrievalError::Arm { arm, reason: error.reason() });
+            }
+            if !degraded.is_empty() {
+                return Err(RetrievalError::Arm { arm: "lexical and the dense", reason: error.reason() });
+            }
+            degraded.push(format!("{arm}: {}", error.reason()));
+            Ok(None)
+        }
+    }
+}
+
+async fn score_all(
+    retrieval: &Retrieval,
+    view: &View,
+    lexical: Option<(Arc<LexicalQuery>, Vec<Hit>)>,
+    dense: Option<(Arc<QueryVector>, Vec<Hit>)>,
+) -> Result<Vec<Candidate>, RetrievalError> {
+    let (snapshot, visible) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible));
+    let work = move || -> Result<Vec<Candidate>, IndexError> {
+        let found = |hits: &[Hit]| hits.iter().map(|hit| hit.row).collect::<Vec<_>>();
+        let mut rows: BTreeSet<RowId> = BTreeSet::new();
+        rows.extend(lexical.iter().flat_map(|(_, hits)| found(hits)));
+        rows.extend(dense.iter().flat_map(|(_, hits)| found(hits)));
+        let rows: Vec<RowId> = rows.into_iter().collect();
+        let lexical = lexical.map(|(terms, _)| snapshot.lexical_scores(&terms, &visible, &rows)).transpose()?;
+        let dense = dense.map(|(vector, _)| snapshot.dense_scores(&vector, &rows)).transpose()?;
+        let candidate = |(at, &row): (usize, &RowId)| Candidate {
+            key: snapshot.key(row),
+            lexical: lexical.as_ref().map(|scores| scores[at]),
+            dense: dense.as_ref().map(|scores| scores[at]),
+        };
+        Ok(rows.iter().enumerate().map(candidate).collect())
+    };
+    Ok(retrieval.compute.run(work).await??)
+}

@@ -1,0 +1,127 @@
+//! A question becomes ranked passages, or a context: the best passages that fit a token budget, each with a citation.
+//!
+//! A query is a chain of types, and each stage accepts only the one before:
+//! [`Candidates`](candidates::Candidates) → [`Fused`](fuse::Fused) → [`Admitted`](gate::Admitted) → [`Packed`](pack::Packed).
+//! So the gate cannot be skipped, and neither can the record: an answer is made only together with its leaf.
+//!
+//! Promises: no passage leaves that the current access list does not admit at that moment; every quote is its span of
+//! its version, byte for byte; the tokens used are at most the budget, in the caller's tokenizer; the same request at
+//! the same sequence number gives the same text. Does not: write documents, or know the wire.
+
+pub mod answer;
+pub mod candidates;
+pub mod error;
+pub mod evidence;
+pub mod fuse;
+pub mod gate;
+mod live;
+pub mod pack;
+mod render;
+pub mod request;
+mod view;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use catena_access::Scope;
+use catena_audit::{Draft, LeafRef};
+use catena_catalog::Catalog;
+use catena_domain::{ContextId, RecipeId};
+use catena_embedding::Embedder;
+use catena_index::Index;
+use catena_runtime::clock::Stopwatch;
+use catena_runtime::{Compute, random};
+use sha2::{Digest as _, Sha256};
+
+pub use answer::{Citation, ContextAnswer, Omission, SearchAnswer, Timings};
+pub use error::RetrievalError;
+pub use evidence::{Evidence, Level};
+pub use request::{ContextRequest, Mode, SearchRequest};
+
+use candidates::Candidates;
+use fuse::Fused;
+use gate::Admitted;
+use view::View;
+
+/// Tenants whose live tables are kept warm.
+const LIVE_TABLES_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Candidates beyond those asked for, so that duplicates and what no longer holds leave no gap.
+const SPARE_CANDIDATES: usize = 20;
+/// Candidates that a context chooses from.
+const CONTEXT_CANDIDATES: usize = 60;
+
+/// The way out. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub struct Retrieval {
+    catalog: Catalog,
+    embedder: Embedder,
+    index: Arc<Index>,
+    compute: Compute,
+    recipe: RecipeId,
+    live: Arc<live::LiveTables>,
+}
+
+impl Retrieval {
+    /// The way out of `catalog` and `index`; `recipe` is the one that `embedder` belongs to.
+    #[must_use]
+    pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute, recipe: RecipeId) -> Self {
+        let live = Arc::new(live::LiveTables::new(LIVE_TABLES_MAX));
+        Self { catalog, embedder, index, compute, recipe, live }
+    }
+
+    /// Ranked passages.
+    pub async fn search(
+        &self,
+        scope: &Scope,
+        request: &SearchRequest,
+        draft: Draft,
+    ) -> Result<(SearchAnswer, LeafRef), RetrievalError> {
+        let watch = Stopwatch::start();
+        let wanted = request.top_k + SPARE_CANDIDATES;
+        let (view, admitted, mut timings) = self.admit(scope, &request.question, wanted).await?;
+        timings.total = watch.elapsed_ms();
+        let answer = answer::search(&view, admitted, request.top_k, timings);
+        let leaf = self.catalog.record(catena_audit::Chain::Tenant(scope.tenant()), answer.record(draft)).await?;
+        Ok((answer, leaf))
+    }
+
+    /// A context within the request's budget.
+    pub async fn context(
+        &self,
+        scope: &Scope,
+        request: &ContextRequest,
+        draft: Draft,
+    ) -> Result<(ContextAnswer, LeafRef), RetrievalError> {
+        let watch = Stopwatch::start();
+        let (view, admitted, mut timings) = self.admit(scope, &request.question, CONTEXT_CANDIDATES).await?;
+        let packing = Stopwatch::start();
+        let evidence = evidence::of(&admitted);
+        let boundary_key = self.catalog.tenant_secret(scope).await?;
+        let (budget, rules) = (request.budget, request.rules.clone());
+        let query = request.question.query.clone();
+        let packed = self.compute.run(move || pack::pack(admitted, &query, budget, &rules, &boundary_key)).await??;
+        timings.pack = packing.elapsed_ms();
+        let id = ContextId::new(&format!("ctx_{}", random::identifier()?))
+            .map_err(|error| RetrievalError::Internal(error.to_string()))?;
+        timings.total = watch.elapsed_ms();
+        let answer = ContextAnswer::new(id, &view, packed, evidence, timings);
+        let row = answer.row(Sha256::digest(request.question.query.as_bytes()).into());
+        let leaf = self.catalog.record_context(scope, row, answer.record(draft)).await?;
+        Ok((answer, leaf))
+    }
+
+    /// Everything up to and including the gate, which searches and contexts share.
+    async fn admit(
+        &self,
+        scope: &Scope,
+        question: &request::Question,
+        wanted: usize,
+    ) -> Result<(View, Admitted, Timings), RetrievalError> {
+        let view = self.view(scope, &question.filter, question.min_seq).await?;
+        let mut timings = Timings::default();
+        let candidates = Candidates::find(self, &view, question, wanted, &mut timings).await?;
+        let fused = Fused::rank(candidates, question.mode, wanted);
+        let admitted = Admitted::through(&self.catalog, scope, &view, fused).await?;
+        Ok((view, admitted, timings))
+    }
+}
