@@ -1,0 +1,133 @@
+//! The parts of a running service, put together once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use catena_access::KeyHash;
+use catena_catalog::Catalog;
+use catena_embedding::{Embedder, find_library, open_model};
+use catena_index::Index;
+use catena_ingest::Ingest;
+use catena_retrieval::Retrieval;
+use catena_runtime::Compute;
+use catena_text::Tokenizer;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::operator;
+use crate::settings::Settings;
+
+/// Requests at work at once; beyond it, the answer is "busy".
+const REQUESTS_AT_ONCE: usize = 512;
+/// The folder of the index below the data folder.
+const INDEX_FOLDER: &str = "index";
+
+/// A running service. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+struct Parts {
+    settings: Settings,
+    catalog: Catalog,
+    ingest: Ingest,
+    retrieval: Retrieval,
+    compute: Compute,
+    operator_key: KeyHash,
+    turns: Semaphore,
+    metrics: PrometheusHandle,
+    caught_up: AtomicBool,
+    stop: CancellationToken,
+}
+
+impl App {
+    /// Opens the data folder, the model and the index. Says what is missing and how to mend it.
+    pub(crate) async fn open(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<(Self, Option<String>)> {
+        let catalog = Catalog::open(&settings.data).await.context("the catalog cannot be opened")?;
+        let embedder = embedder(&settings)?;
+        let compute = Compute::start(settings.workers)?;
+        let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));
+        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), compute.clone());
+        let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone());
+        let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;
+        let app = Self(Arc::new(Parts {
+            settings,
+            catalog,
+            ingest,
+            retrieval,
+            compute,
+            operator_key,
+            turns: Semaphore::new(REQUESTS_AT_ONCE),
+            metrics,
+            caught_up: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        }));
+        Ok((app, minted))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.0.ingest
+    }
+
+    pub(crate) fn retrieval(&self) -> &Retrieval {
+        &self.0.retrieval
+    }
+
+    pub(crate) fn operator_key(&self) -> KeyHash {
+        self.0.operator_key
+    }
+
+    pub(crate) fn turns(&self) -> &Semaphore {
+        &self.0.turns
+    }
+
+    pub(crate) fn metrics(&self) -> &PrometheusHandle {
+        &self.0.metrics
+    }
+
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Loads what the first question would have to wait for otherwise.
+    pub(crate) async fn warm(&self) {
+        for tokenizer in Tokenizer::ALL {
+            let _ = self.0.compute.run(move || tokenizer.count("warm")).await;
+        }
+    }
+
+    /// The index has everything that the catalog had at the start.
+    pub(crate) fn set_caught_up(&self) {
+        self.0.caught_up.store(true, Ordering::Release);
+    }
+
+    /// What keeps the service from being ready, if anything.
+    pub(crate) fn unready(&self) -> Option<&'static str> {
+        if !self.0.caught_up.load(Ordering::Acquire) {
+            return Some("the index is catching up with the catalog");
+        }
+        if !self.0.catalog.is_writable() {
+            return Some("the catalog's disk refused a write; free space or mend it, then restart");
+        }
+        None
+    }
+}
+
+fn embedder(settings: &Settings) -> anyhow::Result<Embedder> {
+    let library = find_library(settings.onnxruntime.as_deref()).map_err(explain)?;
+    let model = open_model(&settings.models, &settings.model).map_err(explain)?;
+    Embedder::start(model, &library, settings.workers).map_err(explain)
+}
+
+fn explain(error: catena_embedding::EmbeddingError) -> anyhow::Error {
+    anyhow::Error::new(error).context("embedding cannot start (`catena doctor` shows what was looked for)")
+}

@@ -1,0 +1,250 @@
+//! `catena document`: single documents.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use reqwest::{Method, RequestBuilder};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Ended;
+use super::connection::AtTenant;
+use super::output::{Output, clean, moment, note, or_dash, pairs, print, show, table};
+
+/// What can be done with documents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DocumentCommand {
+    /// Print a document's text, and on standard error what is known of it.
+    Get(Named),
+    /// List the documents that one may see.
+    List(List),
+    /// Delete a document. No search finds it from the next one on.
+    Delete(Alone),
+    /// Replace a document's access list. The next search obeys it.
+    Acl(SetAcl),
+    /// List a document's versions.
+    Versions(Named),
+}
+
+/// Whom a request speaks for.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AsWhom {
+    /// Ask as this user. Needs the scope impersonate.
+    #[arg(long)]
+    as_user: Option<String>,
+    /// Ask as a member of this group, besides those that the tenant's directory knows. May be repeated.
+    #[arg(long = "as-group", value_delimiter = ',')]
+    as_groups: Vec<String>,
+}
+
+impl AsWhom {
+    /// For requests with a body.
+    pub(crate) fn body(&self) -> Option<serde_json::Value> {
+        if self.as_user.is_none() && self.as_groups.is_empty() {
+            return None;
+        }
+        Some(json!({"user": self.as_user, "groups": self.as_groups}))
+    }
+
+    /// For requests without one.
+    fn query(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.query(&self.as_user.as_ref().map(|user| [("as_user", user)]));
+        if self.as_groups.is_empty() { request } else { request.query(&[("as_groups", self.as_groups.join(","))]) }
+    }
+
+    /// For requests whose body is not ours, as in MCP.
+    pub(crate) fn headers(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = match &self.as_user {
+            Some(user) => request.header("catena-as-user", user),
+            None => request,
+        };
+        if self.as_groups.is_empty() { request } else { request.header("catena-as-groups", self.as_groups.join(",")) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The document's id.
+    id: String,
+    #[command(flatten)]
+    whom: AsWhom,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Alone {
+    /// The document's id.
+    id: String,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Documents after this one.
+    #[arg(long)]
+    after: Option<String>,
+    /// Documents of one page.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    whom: AsWhom,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("list").required(true).multiple(true).args(["allow", "deny", "nobody"]))]
+pub(crate) struct SetAcl {
+    /// The document's id.
+    id: String,
+    /// Who may see it: everyone, user:NAME, group:NAME. May be repeated.
+    #[arg(long, value_delimiter = ',')]
+    allow: Vec<String>,
+    /// Who may not, whatever else admits them. May be repeated.
+    #[arg(long, value_delimiter = ',')]
+    deny: Vec<String>,
+    /// Nobody but the tenant's administrators.
+    #[arg(long, conflicts_with_all = ["allow", "deny"])]
+    nobody: bool,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+#[derive(Deserialize)]
+struct Acl {
+    allow: Vec<String>,
+    deny: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    document: String,
+    title: String,
+    uri: Option<String>,
+    version: u32,
+    versions: u32,
+    attributes: BTreeMap<String, String>,
+    source: Option<String>,
+    acl: Acl,
+    modified_at: Option<String>,
+    indexed_at: String,
+    text: String,
+    text_sha256: String,
+}
+
+impl Document {
+    fn facts(&self) -> String {
+        let attributes: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs([
+            ("document", self.document.clone()),
+            ("title", self.title.clone()),
+            ("uri", or_dash(self.uri.clone())),
+            ("version", format!("{} of {}", self.version, self.versions)),
+            ("attributes", or_dash(Some(attributes.join(", ")))),
+            ("source", or_dash(self.source.clone())),
+            ("allow", or_dash(Some(self.acl.allow.join(", ")))),
+            ("deny", or_dash(Some(self.acl.deny.join(", ")))),
+            ("modified", or_dash(self.modified_at.as_deref().map(moment))),
+            ("indexed", moment(&self.indexed_at)),
+            ("text sha256", self.text_sha256.clone()),
+        ])
+    }
+}
+
+#[derive(Deserialize)]
+struct Item {
+    document: String,
+    title: String,
+    version: u32,
+    source: Option<String>,
+    indexed_at: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Item>,
+    next: Option<String>,
+}
+
+fn listed(page: Page) -> String {
+    let rows = page.data.into_iter().map(|item| {
+        [item.document, item.title, item.version.to_string(), or_dash(item.source), moment(&item.indexed_at)]
+    });
+    if let Some(next) = page.next {
+        note(&format!("there are more: --after {}", clean(&next)));
+    }
+    table(["document", "title", "version", "source", "indexed"], rows)
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+    created_at: String,
+    bytes: u64,
+    chunks: u32,
+    text_sha256: String,
+}
+
+#[derive(Deserialize)]
+struct Versions {
+    data: Vec<Version>,
+}
+
+fn versions(versions: Versions) -> String {
+    let rows = versions.data.into_iter().map(|row| {
+        let (bytes, chunks) = (row.bytes.to_string(), row.chunks.to_string());
+        [row.version.to_string(), moment(&row.created_at), bytes, chunks, row.text_sha256]
+    });
+    table(["version", "created", "bytes", "chunks", "text sha256"], rows)
+}
+
+#[derive(Deserialize)]
+struct Seq {
+    seq: u64,
+}
+
+fn written(seq: Seq) -> String {
+    format!("done, as write {} of the tenant", seq.seq)
+}
+
+pub(crate) async fn run(command: DocumentCommand) -> anyhow::Result<Ended> {
+    match command {
+        DocumentCommand::Get(Named { id, whom, at }) => {
+            let server = at.connect()?;
+            let request = whom.query(server.tenant(Method::GET, &at.tenant, &["documents", &id]));
+            let answer = server.send(request).await?;
+            if at.output() == Output::Json {
+                print(&answer.body)?;
+            } else {
+                let document: Document = answer.read()?;
+                note(&document.facts());
+                print(clean(&document.text).as_bytes())?;
+            }
+        }
+        DocumentCommand::List(List { after, limit, whom, at }) => {
+            let server = at.connect()?;
+            let request = server.tenant(Method::GET, &at.tenant, &["documents"]).query(&[("limit", limit)]);
+            let request = whom.query(request.query(&after.map(|after| [("after", after)])));
+            show(at.output(), &server.send(request).await?, listed)?;
+        }
+        DocumentCommand::Delete(Alone { id, at }) => {
+            let server = at.connect()?;
+            let answer = server.send(server.tenant(Method::DELETE, &at.tenant, &["documents", &id])).await?;
+            show(at.output(), &answer, written)?;
+        }
+        DocumentCommand::Acl(SetAcl { id, allow, deny, nobody: _, at }) => {
+            let server = at.connect()?;
+            let request = server.tenant(Method::PUT, &at.tenant, &["documents", &id, "acl"]);
+            let answer = server.send(request.json(&json!({"allow": allow, "deny": deny}))).await?;
+            show(at.output(), &answer, written)?;
+        }
+        DocumentCommand::Versions(Named { id, whom, at }) => {
+            let server = at.connect()?;
+            let request = whom.query(server.tenant(Method::GET, &at.tenant, &["documents", &id, "versions"]));
+            show(at.output(), &server.send(request).await?, versions)?;
+        }
+    }
+    Ok(Ended::Done)
+}

@@ -1,0 +1,95 @@
+//! The client commands: everything that `catena` does over the HTTP API, and checking the record offline.
+//!
+//! Promises: tables for people, the server's own bytes for programs (`--json`); a refusal is one line that says what to
+//! do; exit codes are 0 for done, 1 for failed and 2 for a command that makes no sense. Does not: know anything that the
+//! API does not say, or keep anything between two commands.
+
+mod audit;
+mod bridge;
+mod connection;
+mod documents;
+mod groups;
+mod ingest;
+mod jobs;
+mod keys;
+mod output;
+mod search;
+mod sse;
+mod tenants;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub(crate) use output::bar as progress_bar;
+
+/// The commands that are clients of the service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Make, list and show tenants. Needs the operator's key.
+    #[command(subcommand)]
+    Tenant(tenants::TenantCommand),
+    /// Make, list and revoke a tenant's keys.
+    #[command(subcommand)]
+    Key(keys::KeyCommand),
+    /// Set, list, show and delete a tenant's groups.
+    #[command(subcommand)]
+    Group(groups::GroupCommand),
+    /// Write a folder of documents, or one document, into a tenant.
+    Ingest(ingest::IngestArguments),
+    /// Read, list and delete documents, and change who may see them.
+    #[command(subcommand)]
+    Document(documents::DocumentCommand),
+    /// Search: ranked passages.
+    Search(Box<search::SearchArguments>),
+    /// Ask for a context: the best passages that fit a token budget, with citations.
+    Context(Box<search::ContextArguments>),
+    /// Build a tenant's index anew from its stored texts, while searches go on.
+    Reindex(jobs::ReindexArguments),
+    /// List, show, follow and cancel background jobs.
+    #[command(subcommand)]
+    Job(jobs::JobCommand),
+    /// Export and check the audit record.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Speak MCP on standard input and output, for agents that start their servers themselves.
+    Mcp(bridge::BridgeArguments),
+}
+
+/// How a command ended that did not break off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// All was done.
+    Done,
+    /// Something of it was not, and was named.
+    Failed,
+}
+
+/// Runs a client command.
+pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
+    let ended = match command {
+        ClientCommand::Tenant(command) => tenants::run(command).await,
+        ClientCommand::Key(command) => keys::run(command).await,
+        ClientCommand::Group(command) => groups::run(command).await,
+        ClientCommand::Ingest(arguments) => ingest::run(arguments).await,
+        ClientCommand::Document(command) => documents::run(command).await,
+        ClientCommand::Search(arguments) => search::search(*arguments).await,
+        ClientCommand::Context(arguments) => search::context(*arguments).await,
+        ClientCommand::Reindex(arguments) => jobs::reindex(arguments).await,
+        ClientCommand::Job(command) => jobs::run(command).await,
+        ClientCommand::Audit(command) => audit::run(command).await,
+        ClientCommand::Mcp(arguments) => bridge::run(arguments).await,
+    };
+    match ended {
+        Ok(Ended::Done) => Ok(ExitCode::SUCCESS),
+        Ok(Ended::Failed) => Ok(ExitCode::FAILURE),
+        // Whoever read our output has read enough, as `head` does.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,269 @@
+//! `catena search` and `catena context`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Ended;
+use super::connection::AtTenant;
+use super::documents::AsWhom;
+use super::output::{Output, clean, excerpt, note, print, show, table};
+
+/// Characters of a passage that a table shows.
+const EXCERPT_CHARACTERS: usize = 160;
+
+/// What both kinds of question can say.
+#[derive(Debug, Args)]
+struct Asked {
+    /// The question, in plain words.
+    query: String,
+    /// hybrid, lexical or dense.
+    #[arg(long)]
+    mode: Option<String>,
+    /// Only documents of this source. May be repeated: any of them.
+    #[arg(long = "source")]
+    sources: Vec<String>,
+    /// Only documents with this attribute, as NAME=VALUE. May be repeated: each name, with any of its values.
+    #[arg(long = "attribute", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
+    /// Answer only from an index that has applied at least this write.
+    #[arg(long)]
+    min_seq: Option<u64>,
+    #[command(flatten)]
+    whom: AsWhom,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Asked {
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("query".to_owned(), json!(self.query));
+        let filter = self.filter();
+        let parts = [
+            ("mode", self.mode.as_ref().map(|mode| json!(mode))),
+            ("filter", (!filter.is_empty()).then_some(Value::Object(filter))),
+            ("min_seq", self.min_seq.map(|seq| json!(seq))),
+            ("as", self.whom.body()),
+        ];
+        body.extend(parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))));
+        body
+    }
+
+    fn filter(&self) -> Map<String, Value> {
+        let mut attributes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, value) in &self.attributes {
+            attributes.entry(name).or_default().push(value);
+        }
+        let mut filter = Map::new();
+        if !self.sources.is_empty() {
+            filter.insert("source".to_owned(), json!(self.sources));
+        }
+        if !attributes.is_empty() {
+            filter.insert("attributes".to_owned(), json!(attributes));
+        }
+        filter
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArguments {
+    #[command(flatten)]
+    asked: Asked,
+    /// Passages wanted.
+    #[arg(long)]
+    top_k: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContextArguments {
+    #[command(flatten)]
+    asked: Asked,
+    /// The most tokens of the text, citations and headers included.
+    #[arg(long)]
+    tokens: usize,
+    /// Whose tokens: o200k_base or cl100k_base.
+    #[arg(long, default_value = "o200k_base")]
+    tokenizer: String,
+    /// Passages of one document, at most.
+    #[arg(long)]
+    per_document: Option<usize>,
+}
+
+impl ContextArguments {
+    fn body(&self) -> Map<String, Value> {
+        let mut body = self.asked.body();
+        body.insert("budget".to_owned(), json!({"tokens": self.tokens, "tokenizer": self.tokenizer}));
+        if let Some(per_document) = self.per_document {
+            body.insert("limits".to_owned(), json!({"per_document": per_document}));
+        }
+        body
+    }
+}
+
+#[derive(Deserialize)]
+struct Passage {
+    document: String,
+    version: u32,
+    heading: Vec<String>,
+    lines: [u32; 2],
+    text: String,
+    score: f32,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    results: Vec<Passage>,
+    #[serde(default)]
+    degraded: Vec<String>,
+}
+
+fn found(found: Found) -> String {
+    told_degraded(&found.degraded);
+    if found.results.is_empty() {
+        note("nothing was found");
+    }
+    let rows = found.results.into_iter().enumerate().map(|(at, passage)| {
+        let place = format!("{} v{}:{}-{}", passage.document, passage.version, passage.lines[0], passage.lines[1]);
+        let text = excerpt(&clean(&passage.text), EXCERPT_CHARACTERS);
+        [(at + 1).to_string(), format!("{:.3}", passage.score), place, passage.heading.join(" > "), text]
+    });
+    table(["#", "score", "document", "heading", "text"], rows)
+}
+
+fn told_degraded(degraded: &[String]) {
+    for part in degraded {
+        note(&format!("degraded: {}", clean(part)));
+    }
+}
+
+pub(crate) async fn search(arguments: SearchArguments) -> anyhow::Result<Ended> {
+    let at = &arguments.asked.at;
+    let server = at.connect()?;
+    let mut body = arguments.asked.body();
+    if let Some(top_k) = arguments.top_k {
+        body.insert("top_k".to_owned(), json!(top_k));
+    }
+    let answer = server.send(server.tenant(Method::POST, &at.tenant, &["search"]).json(&body)).await?;
+    show(at.output(), &answer, found)?;
+    Ok(Ended::Done)
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    budget: usize,
+    used: usize,
+    tokenizer: String,
+}
+
+#[derive(Deserialize)]
+struct Cited {
+    marker: usize,
+    document: String,
+    version: u32,
+    heading: Vec<String>,
+    lines: [u32; 2],
+    score: f32,
+}
+
+#[derive(Deserialize)]
+struct Evidence {
+    level: String,
+    score: f32,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    leaf: u64,
+    hash: String,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    id: String,
+    text: String,
+    tokens: Tokens,
+    citations: Vec<Cited>,
+    evidence: Evidence,
+    omitted: Vec<Value>,
+    #[serde(default)]
+    degraded: Vec<String>,
+    receipt: Receipt,
+}
+
+impl Context {
+    fn notes(self) -> String {
+        told_degraded(&self.degraded);
+        let rows = self.citations.into_iter().map(|cited| {
+            let place = format!("{} v{}:{}-{}", cited.document, cited.version, cited.lines[0], cited.lines[1]);
+            [format!("[{}]", cited.marker), place, cited.heading.join(" > "), format!("{:.3}", cited.score)]
+        });
+        let cited = table(["#", "document", "heading", "score"], rows);
+        let Tokens { used, budget, tokenizer } = self.tokens;
+        format!(
+            "{cited}\n{used} of {budget} tokens ({tokenizer}); evidence {} ({:.3}); {} passages left out\n\
+             {}, recorded as leaf {} {}",
+            self.evidence.level,
+            self.evidence.score,
+            self.omitted.len(),
+            self.id,
+            self.receipt.leaf,
+            self.receipt.hash
+        )
+    }
+}
+
+pub(crate) async fn context(arguments: ContextArguments) -> anyhow::Result<Ended> {
+    let at = &arguments.asked.at;
+    let server = at.connect()?;
+    let request = server.tenant(Method::POST, &at.tenant, &["context"]).json(&arguments.body());
+    let answer = server.send(request).await?;
+    if at.output() == Output::Json {
+        print(&answer.body)?;
+        return Ok(Ended::Done);
+    }
+    // The text alone goes to standard output, so that it can be piped into a model.
+    let context: Context = answer.read()?;
+    print(clean(&context.text).as_bytes())?;
+    note(&context.notes());
+    Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        context: ContextArguments,
+    }
+
+    fn body(arguments: &str) -> Value {
+        let line = ["x", "why?", "--tenant", "t", "--key", "k"].into_iter().chain(arguments.split_whitespace());
+        Value::Object(Line::try_parse_from(line).unwrap().context.body())
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        let budget = json!({"tokens": 800, "tokenizer": "o200k_base"});
+        assert_eq!(body("--tokens 800"), json!({"query": "why?", "budget": budget}));
+        let full = "--tokens 800 --mode dense --source a --source b --attribute lang=en --attribute lang=de \
+                    --attribute k=a=b --as-user ann --as-group x,y --min-seq 4 --per-document 2";
+        assert_eq!(
+            body(full),
+            json!({"query": "why?", "budget": budget, "mode": "dense", "min_seq": 4, "limits": {"per_document": 2},
+                "filter": {"source": ["a", "b"], "attributes": {"lang": ["en", "de"], "k": ["a=b"]}},
+                "as": {"user": "ann", "groups": ["x", "y"]}})
+        );
+    }
+}

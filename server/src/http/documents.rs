@@ -1,0 +1,397 @@
+//! Documents: write, read, list, delete, and their access lists.
+//!
+//! What a write may look like stands in `submission`.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use catena_access::Right;
+use catena_catalog::{Change, Document, DocumentRow, Expect, VersionRow};
+use catena_domain::{DocumentId, ErrorKind};
+use catena_ingest::{Freshness, Put};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::door::{As, Caller};
+use crate::http::problem::Problem;
+use crate::http::submission::{AclBody, Envelope, body_bytes, submission};
+use crate::http::wire::{self, Body, Paging};
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wait {
+    /// `searchable`: answer when a search finds the write. Otherwise as soon as it is durable.
+    #[serde(default)]
+    wait: Option<String>,
+}
+
+impl Wait {
+    fn freshness(&self) -> Result<Freshness, Problem> {
+        match self.wait.as_deref() {
+            None => Ok(Freshness::Durable),
+            Some("searchable") => Ok(Freshness::Searchable),
+            Some(_) => Err(Problem::invalid("`wait` may only be `searchable`.")),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChunkCounts {
+    total: usize,
+    embedded: usize,
+    reused: usize,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PutBody {
+    document: String,
+    version: u32,
+    /// Whether anything changed.
+    changed: bool,
+    /// `created`, `version`, `metadata` or `none`.
+    change: &'static str,
+    /// The tenant's sequence number after this write; give it as `min_seq` to a read that must see it.
+    seq: u64,
+    /// Whether a search finds this write already.
+    searchable: bool,
+    chunks: ChunkCounts,
+}
+
+fn put_body(id: &DocumentId, put: &Put, seq: u64) -> PutBody {
+    PutBody {
+        document: id.to_string(),
+        version: put.version.0,
+        changed: put.change != Change::None,
+        change: match put.change {
+            Change::Created => "created",
+            Change::NewVersion => "version",
+            Change::Metadata => "metadata",
+            Change::None => "none",
+        },
+        seq,
+        searchable: put.searchable,
+        chunks: ChunkCounts {
+            total: put.chunks_total,
+            embedded: put.chunks_embedded,
+            reused: put.chunks_total - put.chunks_embedded,
+        },
+    }
+}
+
+/// Write a document.
+///
+/// The body is the JSON envelope, or the document's bytes with its `content-type`; then title, uri, access list,
+/// attributes, source and time come in the headers `catena-title`, `catena-uri`, `catena-allow`, `catena-deny` (entries
+/// with commas between), `catena-attributes` (`name=value`, commas between), `catena-source`, `catena-modified-at`,
+/// percent-encoded where they are not plain ASCII.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
+    operation_id = "put_document", params(Wait), request_body = Envelope,
+    responses((status = 200, body = PutBody), (status = 201, body = PutBody), (status = 412, body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, document)): Path<(String, String)>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Body<PutBody>), Problem> {
+    caller.trail.doing("document.put");
+    let scope = caller.enter(&app, &tenant, Right::Write).await?;
+    let id = DocumentId::new(&document)?;
+    let freshness = wait.freshness()?;
+    let submission = submission(id.clone(), &headers, body_bytes(body)?)?;
+    let (draft, expect) = (caller.trail.draft("document.put", StatusCode::OK), submission.expect);
+    let written =
+        app.ingest().put(&scope, submission, freshness, draft).await.map_err(|error| match (expect, error.kind()) {
+            (Expect::Absent | Expect::Version(_), ErrorKind::Conflict) => Problem::precondition(),
+            _ => error.into(),
+        })?;
+    caller.trail.recorded(written.leaf);
+    let put = written.value;
+    let seq = match put.seq {
+        Some(seq) => seq,
+        None => app.catalog().seq(&scope).await?,
+    };
+    let status = if put.change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Body(put_body(&id, &put, seq.0))))
+}
+
+#[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
+pub(crate) struct DocumentBody {
+    /// The document's id; the same as `document`, under the name that agents' clients expect.
+    pub(crate) id: String,
+    pub(crate) document: String,
+    pub(crate) title: String,
+    /// Where a person finds the original; the same as `uri`, never absent.
+    pub(crate) url: String,
+    pub(crate) uri: Option<String>,
+    pub(crate) content_type: String,
+    pub(crate) version: u32,
+    pub(crate) versions: u32,
+    pub(crate) attributes: BTreeMap<String, String>,
+    /// The same as `attributes`, under the name that agents' clients expect.
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) source: Option<String>,
+    pub(crate) acl: AclBody,
+    pub(crate) modified_at: Option<String>,
+    pub(crate) indexed_at: String,
+    /// The normalised text, which spans refer to.
+    pub(crate) text: String,
+    /// SHA-256 of that text.
+    pub(crate) text_sha256: String,
+}
+
+/// The address of a document: its own, or a stable one of ours.
+pub(crate) fn url(uri: Option<&str>, tenant: &str, document: &str) -> String {
+    uri.map_or_else(|| format!("catena://{tenant}/{document}"), str::to_owned)
+}
+
+impl DocumentBody {
+    pub(crate) fn of(document: Document, tenant: &str) -> Self {
+        let attributes: BTreeMap<String, String> = document.attributes;
+        Self {
+            id: document.id.to_string(),
+            url: url(document.uri.as_deref(), tenant, document.id.as_str()),
+            document: document.id.to_string(),
+            title: document.title,
+            uri: document.uri,
+            content_type: document.content_type,
+            version: document.version.0,
+            versions: document.versions,
+            metadata: attributes.clone(),
+            attributes,
+            source: document.source,
+            acl: AclBody::of(&document.acl),
+            modified_at: document.modified_at.map(wire::time),
+            indexed_at: wire::time(document.indexed_at),
+            text: document.text,
+            text_sha256: wire::hex(&document.text_sha256),
+        }
+    }
+}
+
+/// Read a document.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
+    operation_id = "get_document", params(AsParams),
+    responses((status = 200, body = DocumentBody), (status = 404, body = Problem)))]
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, document)): Path<(String, String)>,
+    Query(on_behalf): Query<AsParams>,
+) -> Result<Response, Problem> {
+    caller.trail.doing("document.read");
+    let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf.parse()?).await?;
+    let document = read(&app, &caller, &scope, &document).await?;
+    let tag = HeaderValue::from_str(&format!("\"v{}\"", document.version)).map_err(|_| Problem::internal())?;
+    let mut response = Body(document).into_response();
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
+}
+
+/// Reads a document for HTTP and MCP alike, and notes what leaves.
+pub(crate) async fn read(
+    app: &App,
+    caller: &Caller,
+    scope: &catena_access::Scope,
+    document: &str,
+) -> Result<DocumentBody, Problem> {
+    let id = DocumentId::new(document).map_err(|_| Problem::not_found())?;
+    let document = app.catalog().document(scope, &id).await?.ok_or_else(Problem::not_found)?;
+    let rule = document.rule.to_string();
+    let body = DocumentBody::of(document, scope.tenant().as_str());
+    caller.trail.left(catena_audit::Object {
+        version: Some(body.version),
+        sha256: Some(body.text_sha256.clone()),
+        rule: Some(rule),
+        ..catena_audit::Object::new("document", &body.id)
+    });
+    Ok(body)
+}
+
+/// Whom a read speaks for, where there is no body to say it in. Needs the scope `impersonate`.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AsParams {
+    /// The user.
+    #[serde(default)]
+    as_user: Option<String>,
+    /// Groups that the caller vouches for, with commas between.
+    #[serde(default)]
+    as_groups: Option<String>,
+}
+
+impl AsParams {
+    pub(crate) fn parse(self) -> Result<Option<catena_access::OnBehalf>, Problem> {
+        if self.as_user.is_none() && self.as_groups.is_none() {
+            return Ok(None);
+        }
+        let groups = self.as_groups.unwrap_or_default();
+        let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
+        Ok(Some(As { user: self.as_user, groups }.parse()?))
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DocumentItem {
+    document: String,
+    title: String,
+    uri: Option<String>,
+    version: u32,
+    source: Option<String>,
+    modified_at: Option<String>,
+    indexed_at: String,
+}
+
+impl From<DocumentRow> for DocumentItem {
+    fn from(row: DocumentRow) -> Self {
+        Self {
+            document: row.id.to_string(),
+            title: row.title,
+            uri: row.uri,
+            version: row.version.0,
+            source: row.source,
+            modified_at: row.modified_at.map(wire::time),
+            indexed_at: wire::time(row.indexed_at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DocumentPage {
+    data: Vec<DocumentItem>,
+    /// Give it as `after` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// List the documents that the principal may see.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/documents", tag = "documents", operation_id = "list_documents",
+    params(Paging, AsParams), responses((status = 200, body = DocumentPage), (status = 404, body = Problem)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    Query(query): Query<ListParams>,
+) -> Result<Body<DocumentPage>, Problem> {
+    caller.trail.doing("document.list");
+    let ListParams { after, limit, as_user, as_groups } = query;
+    let on_behalf = AsParams { as_user, as_groups }.parse()?;
+    let paging = Paging { after, limit };
+    let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf).await?;
+    let after = paging.after.as_deref().map(DocumentId::new).transpose()?;
+    let page = app.catalog().documents(&scope, after.as_ref(), paging.limit()?).await?;
+    for row in &page.items {
+        caller.trail.left(catena_audit::Object::new("title", row.id.as_str()));
+    }
+    let next = page.next.map(|id| id.to_string());
+    Ok(Body(DocumentPage { data: page.items.into_iter().map(DocumentItem::from).collect(), next }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListParams {
+    #[serde(default)]
+    after: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    as_user: Option<String>,
+    #[serde(default)]
+    as_groups: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeqBody {
+    /// The tenant's sequence number after this write.
+    seq: u64,
+}
+
+/// Delete a document. No query finds it from the next one on.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
+    operation_id = "delete_document", responses((status = 200, body = SeqBody), (status = 404, body = Problem)))]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, document)): Path<(String, String)>,
+) -> Result<Body<SeqBody>, Problem> {
+    caller.trail.doing("document.delete");
+    let scope = caller.enter(&app, &tenant, Right::Write).await?;
+    let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
+    let draft = caller.trail.draft("document.delete", StatusCode::OK);
+    let written = app.ingest().delete(&scope, &id, draft).await?.ok_or_else(Problem::not_found)?;
+    caller.trail.recorded(written.leaf);
+    Ok(Body(SeqBody { seq: written.value.0 }))
+}
+
+/// Replace a document's access list. The next query obeys it.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}/acl", tag = "documents",
+    operation_id = "put_acl", request_body = AclBody,
+    responses((status = 200, body = SeqBody), (status = 404, body = Problem)))]
+pub(crate) async fn put_acl(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, document)): Path<(String, String)>,
+    Body(body): Body<AclBody>,
+) -> Result<Body<SeqBody>, Problem> {
+    caller.trail.doing("document.acl");
+    let scope = caller.enter(&app, &tenant, Right::Write).await?;
+    let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
+    let draft = caller.trail.draft("document.acl", StatusCode::OK);
+    let written = app.ingest().set_acl(&scope, &id, &body.parse()?, draft).await?.ok_or_else(Problem::not_found)?;
+    caller.trail.recorded(written.leaf);
+    Ok(Body(SeqBody { seq: written.value.0 }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionItem {
+    version: u32,
+    created_at: String,
+    bytes: u64,
+    bytes_sha256: String,
+    text_sha256: String,
+    chunks: u32,
+}
+
+impl From<VersionRow> for VersionItem {
+    fn from(row: VersionRow) -> Self {
+        Self {
+            version: row.version.0,
+            created_at: wire::time(row.created_at),
+            bytes: row.bytes,
+            bytes_sha256: wire::hex(&row.bytes_sha256),
+            text_sha256: wire::hex(&row.text_sha256),
+            chunks: row.chunks,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionList {
+    data: Vec<VersionItem>,
+}
+
+/// List a document's versions.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/documents/{document}/versions", tag = "documents",
+    operation_id = "list_versions", params(AsParams),
+    responses((status = 200, body = VersionList), (status = 404, body = Problem)))]
+pub(crate) async fn versions(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, document)): Path<(String, String)>,
+    Query(on_behalf): Query<AsParams>,
+) -> Result<Body<VersionList>, Problem> {
+    caller.trail.doing("document.versions");
+    let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf.parse()?).await?;
+    let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
+    let versions = app.catalog().versions(&scope, &id).await?.ok_or_else(Problem::not_found)?;
+    Ok(Body(VersionList { data: versions.into_iter().map(VersionItem::from).collect() }))
+}

@@ -1,0 +1,155 @@
+//! The door: from a header to a credential, from a credential to a scope.
+//!
+//! Promises: a key that is wrong, unknown, revoked or another tenant's is turned away here, and all of them alike; what
+//! comes out is proof. Does not: remember anything between requests, so that a revocation holds from the next one on.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use catena_access::{Credential, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_domain::{GroupName, KeyId, TenantId, UserName, limits};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::problem::Problem;
+use crate::http::trail::Trail;
+
+/// The key's other header, for clients that cannot set `authorization`.
+const API_KEY: &str = "x-api-key";
+
+/// Whom a request speaks for. Needs the scope `impersonate`.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct As {
+    /// The user.
+    #[serde(default)]
+    pub(crate) user: Option<String>,
+    /// Groups that the caller vouches for, besides those of the tenant's directory.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+}
+
+impl As {
+    pub(crate) fn parse(self) -> Result<OnBehalf, Problem> {
+        Ok(OnBehalf { user: self.user.as_deref().map(UserName::new).transpose()?, groups: group_names(&self.groups)? })
+    }
+}
+
+/// Group names out of a request, within bounds.
+pub(crate) fn group_names(groups: &[String]) -> Result<Vec<GroupName>, Problem> {
+    if groups.len() > limits::GROUPS_PER_PRINCIPAL_MAX {
+        let most = limits::GROUPS_PER_PRINCIPAL_MAX;
+        return Err(Problem::invalid(format!("{} groups were given; the limit is {most}.", groups.len())));
+    }
+    groups.iter().map(|group| GroupName::new(group).map_err(Problem::from)).collect()
+}
+
+/// Finds out whose key the request carries.
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Credential, Problem> {
+    let presented = presented(headers)?;
+    let hash = app.catalog().pepper().hash(presented);
+    if app.operator_key() == hash {
+        return Ok(operator());
+    }
+    let unknown = || Problem::unauthenticated("The key is unknown or was revoked. Ask for a new one.");
+    let key = KeyText::parse(presented).map_err(|error| {
+        Problem::unauthenticated(format!("The key cannot be right: {error}. Copy it again, or ask for a new one."))
+    })?;
+    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown)?;
+    if stored.hash == hash { Ok(stored.credential) } else { Err(unknown()) }
+}
+
+fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = "No key was sent. Send one in the header `authorization: Bearer KEY`.";
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().unwrap_or_default();
+        let (scheme, key) = text.split_once(' ').unwrap_or_default();
+        return if scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty() {
+            Ok(key.trim())
+        } else {
+            Err(Problem::unauthenticated("The header `authorization` must read `Bearer KEY`."))
+        };
+    }
+    headers
+        .get(API_KEY)
+        .and_then(|value| value.to_str().ok())
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| Problem::unauthenticated(missing))
+}
+
+fn operator() -> Credential {
+    Credential {
+        key: KeyId::new("operator").unwrap_or_else(|_| unreachable!("a constant name is a name")),
+        name: "operator".to_owned(),
+        tenant: None,
+        rights: Rights::of(&[Right::Operator]),
+        user: None,
+        groups: Vec::new(),
+    }
+}
+
+/// Who calls, as an extractor: present on every route behind the record's layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) credential: Arc<Credential>,
+    pub(crate) trail: Trail,
+}
+
+impl Caller {
+    /// Enters `tenant` by the right that is needed.
+    pub(crate) async fn enter(&self, app: &App, tenant: &str, need: Right) -> Result<Scope, Problem> {
+        self.enter_as(app, tenant, need, None).await
+    }
+
+    /// Enters `tenant` on behalf of somebody.
+    pub(crate) async fn enter_as(
+        &self,
+        app: &App,
+        tenant: &str,
+        need: Right,
+        on_behalf: Option<OnBehalf>,
+    ) -> Result<Scope, Problem> {
+        // A name that cannot be a tenant's is as absent as one that is not.
+        let tenant = TenantId::new(tenant).map_err(|_| Problem::not_found())?;
+        if let Ok(operator) = self.credential.operate() {
+            app.catalog().tenant(&operator, &tenant).await?.ok_or_else(Problem::not_found)?;
+        }
+        let directory = match self.credential.user_concerned(on_behalf.as_ref()) {
+            Some(user) if self.credential.tenant.as_ref() == Some(&tenant) => {
+                app.catalog().directory_groups(&tenant, user).await?
+            }
+            _ => Vec::new(),
+        };
+        let scope = self.credential.enter(Entry { tenant: &tenant, need, on_behalf, directory })?;
+        self.trail.entered(&scope);
+        Ok(scope)
+    }
+
+    /// Enters the installation as its operator. To all others, there is nothing here.
+    pub(crate) fn operate(&self) -> Result<Operator, Problem> {
+        self.credential.operate().map_err(|_| Problem::missing_right(Right::Operator.as_str()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(parts)
+    }
+}
+
+impl Caller {
+    /// The caller of the request that `parts` belong to. Fails closed where the record's layer is missing.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
+        let credential = parts.extensions.get::<Arc<Credential>>().cloned();
+        let trail = parts.extensions.get::<Trail>().cloned();
+        match (credential, trail) {
+            (Some(credential), Some(trail)) => Ok(Self { credential, trail }),
+            _ => Err(Problem::internal()),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A tenant's directory: which users are in which groups. A change holds from the next query on.
+
+use axum::extract::{Path, State};
+use catena_access::{Right, Scope};
+use catena_domain::{GroupName, UserName, limits};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::door::Caller;
+use crate::http::problem::Problem;
+use crate::http::wire::Body;
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Members {
+    /// All members; who is not named is not one.
+    members: Vec<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GroupRow {
+    name: String,
+    members: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GroupList {
+    data: Vec<GroupRow>,
+}
+
+/// List the groups.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/groups", tag = "groups", operation_id = "list_groups",
+    responses((status = 200, body = GroupList), (status = 404, body = Problem)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+) -> Result<Body<GroupList>, Problem> {
+    caller.trail.doing("group.list");
+    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let groups = app.catalog().groups(&scope).await?;
+    let row = |(name, members): (GroupName, u64)| GroupRow { name: name.to_string(), members };
+    Ok(Body(GroupList { data: groups.into_iter().map(row).collect() }))
+}
+
+/// Set a group's members.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/groups/{group}", tag = "groups", operation_id = "put_group",
+    request_body = Members, responses((status = 204), (status = 404, body = Problem)))]
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, group)): Path<(String, String)>,
+    Body(body): Body<Members>,
+) -> Result<StatusCode, Problem> {
+    caller.trail.doing("group.put");
+    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let group = GroupName::new(&group)?;
+    if body.members.len() > limits::GROUP_MEMBERS_MAX {
+        let most = limits::GROUP_MEMBERS_MAX;
+        return Err(Problem::invalid(format!("{} members were given; the limit is {most}.", body.members.len())));
+    }
+    let members: Vec<UserName> = body.members.iter().map(|name| UserName::new(name)).collect::<Result<_, _>>()?;
+    let written = app
+        .catalog()
+        .put_group(&scope, &group, &members, caller.trail.draft("group.put", StatusCode::NO_CONTENT))
+        .await?;
+    caller.trail.recorded(written.leaf);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Read a group's members.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/groups/{group}", tag = "groups", operation_id = "get_group",
+    responses((status = 200, body = Members), (status = 404, body = Problem)))]
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, group)): Path<(String, String)>,
+) -> Result<Body<Members>, Problem> {
+    caller.trail.doing("group.read");
+    let (scope, group) = entered(&app, &caller, &tenant, &group).await?;
+    let members = app.catalog().group(&scope, &group).await?.ok_or_else(Problem::not_found)?;
+    Ok(Body(Members { members: members.iter().map(UserName::to_string).collect() }))
+}
+
+/// Delete a group. Access lists that name it admit nobody by it any more.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/groups/{group}", tag = "groups", operation_id = "delete_group",
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, group)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    caller.trail.doing("group.delete");
+    let (scope, group) = entered(&app, &caller, &tenant, &group).await?;
+    let draft = caller.trail.draft("group.delete", StatusCode::NO_CONTENT);
+    let written = app.catalog().delete_group(&scope, &group, draft).await?.ok_or_else(Problem::not_found)?;
+    caller.trail.recorded(written.leaf);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn entered(app: &App, caller: &Caller, tenant: &str, group: &str) -> Result<(Scope, GroupName), Problem> {
+    let scope = caller.enter(app, tenant, Right::Admin).await?;
+    let group = GroupName::new(group).map_err(|_| Problem::not_found())?;
+    Ok((scope, group))
+}

@@ -1,0 +1,119 @@
+//! The HTTP door: every route in one table.
+//!
+//! Promises: whatever is under `/v1` or `/mcp` passes the record's layer and the door before any handler; wire types live
+//! here and nowhere else. Does not: decide anything that `access`, `ingest` or `retrieval` decide.
+
+pub(crate) mod citations;
+pub(crate) mod context;
+pub(crate) mod documents;
+pub(crate) mod door;
+pub(crate) mod generations;
+pub(crate) mod groups;
+pub(crate) mod health;
+pub(crate) mod jobs;
+pub(crate) mod keys;
+pub(crate) mod problem;
+pub(crate) mod record;
+pub(crate) mod search;
+pub(crate) mod submission;
+pub(crate) mod tenants;
+pub(crate) mod trail;
+pub(crate) mod wire;
+
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Router, middleware};
+use catena_domain::limits;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::mcp;
+use problem::Problem;
+
+/// What the JSON envelope may add to a document's bytes.
+const ENVELOPE_BYTES: usize = 256 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Catena",
+        description = "Budgeted, cited, access-checked context out of a tenant's documents. Errors are RFC 9457 problems.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&BearerKey),
+    security(("key" = []))
+)]
+struct Description;
+
+struct BearerKey;
+
+impl Modify for BearerKey {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A catena key.")).build();
+        api.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+fn described() -> OpenApiRouter<App> {
+    let documents = OpenApiRouter::new()
+        .routes(routes!(documents::put, documents::get, documents::delete))
+        .layer(DefaultBodyLimit::max(limits::DOCUMENT_BODY_BYTES_MAX + ENVELOPE_BYTES));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(tenants::create, tenants::list))
+        .routes(routes!(tenants::get))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::put, groups::get, groups::delete))
+        .routes(routes!(documents::list))
+        .routes(routes!(documents::put_acl))
+        .routes(routes!(documents::versions))
+        .routes(routes!(search::search))
+        .routes(routes!(context::context))
+        .routes(routes!(context::receipt))
+        .routes(routes!(citations::verify))
+        .routes(routes!(jobs::reindex))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(generations::list))
+        .routes(routes!(record::leaves))
+        .routes(routes!(record::head))
+        .layer(DefaultBodyLimit::max(limits::REQUEST_BODY_BYTES_MAX))
+        .merge(documents)
+}
+
+/// The whole service as one router.
+pub(crate) fn router(app: App) -> Router {
+    let (routes, api) = described().split_for_parts();
+    let description = axum::Json(api);
+    let open = Router::new()
+        .route("/healthz", axum::routing::get(health::alive))
+        .route("/readyz", axum::routing::get(health::ready))
+        .route("/openapi.json", axum::routing::get(move || async move { description.clone() }));
+    let recorded = routes
+        .route("/metrics", axum::routing::get(health::metrics))
+        .route_service("/mcp", mcp::service(&app))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                http::StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This path does not take that method",
+                "See /openapi.json for the methods of each path.",
+            )
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), trail::record));
+    open.merge(recorded.with_state(app.clone())).with_state(app)
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::internal().into_response()
+}

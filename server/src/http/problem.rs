@@ -1,0 +1,286 @@
+//! Errors as RFC 9457 problems.
+//!
+//! Promises: `type` and `code` are stable; what is denied and what is absent give the same bytes; what went wrong inside
+//! stays in the log. Every refusal says what to do.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use catena_catalog::CatalogError;
+use catena_domain::{ErrorKind, limits};
+use catena_ingest::IngestError;
+use catena_retrieval::RetrievalError;
+use catena_text::TextError;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A refusal, as a person and a program read it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// A stable name for this kind of problem.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// The kind of problem, for people.
+    pub(crate) title: &'static str,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// What happened and what to do.
+    pub(crate) detail: String,
+    /// The last part of `type`.
+    pub(crate) code: &'static str,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+    #[serde(skip)]
+    challenge: bool,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:catena:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            retry_after_s: None,
+            challenge: false,
+        }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The request cannot be meant", detail)
+    }
+
+    /// The same problem under a name of its own, for programs that tell it from others of its status.
+    pub(crate) fn named(self, code: &'static str, title: &'static str) -> Self {
+        Self { kind: format!("urn:catena:problem:{code}"), code, title, ..self }
+    }
+
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed-request", "The request cannot be read", detail)
+    }
+
+    /// The one answer for everything that is not there or not the caller's to see.
+    pub(crate) fn not_found() -> Self {
+        let detail = "There is nothing of that name here, or it is not yours to see. Check the path and the key.";
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    pub(crate) fn unauthenticated(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid key is needed", detail);
+        Self { challenge: true, ..problem }
+    }
+
+    pub(crate) fn missing_right(right: &str) -> Self {
+        let detail =
+            format!("This key lacks the scope `{right}`. Ask an administrator of the tenant for one that has it.");
+        Self::new(StatusCode::FORBIDDEN, "missing-scope", "The key may not do this", detail)
+    }
+
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        let detail = format!("The body is larger than {limit_bytes} bytes, the limit here. Send less, or split it.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
+    }
+
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "The state is not what the request expects", detail)
+    }
+
+    pub(crate) fn precondition() -> Self {
+        let detail = "The document is not what `if-match` or `if-none-match` says. Read it again, then decide.";
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "The document has changed", detail)
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible right now", detail);
+        Self { retry_after_s: Some(1), ..problem }
+    }
+
+    pub(crate) fn busy() -> Self {
+        let detail = "The service has as many requests at work as it takes. Send this one again after a second.";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many requests at once", detail);
+        Self { retry_after_s: Some(1), ..problem }
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "The service made a mistake. Nothing was half-done; the operator finds the cause in the log by the \
+                      x-request-id of this answer.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "A mistake of ours", detail)
+    }
+
+    /// The problem that an error of this kind is, when nothing more is to be said than its text.
+    fn of_kind(kind: ErrorKind, text: &str) -> Self {
+        match kind {
+            ErrorKind::Invalid => Self::invalid(sentence(text)),
+            ErrorKind::Denied => Self::unauthenticated(sentence(text)),
+            ErrorKind::NotFound => Self::not_found(),
+            ErrorKind::Conflict => Self::conflict(sentence(text)),
+            ErrorKind::Busy => Self::busy(),
+            ErrorKind::Unavailable => Self::unavailable(
+                "A part of the service that this needs does not work right now. Nothing was half-done; try again.",
+            ),
+            ErrorKind::Corrupt | ErrorKind::Internal => Self::internal(),
+        }
+    }
+
+    /// The problem of `error`, which is logged here once if it is ours.
+    fn of_error(kind: ErrorKind, error: &(dyn std::error::Error + 'static)) -> Self {
+        if matches!(kind, ErrorKind::Unavailable | ErrorKind::Corrupt | ErrorKind::Internal) {
+            tracing::error!(kind = kind.as_str(), error = %chain(error), "a request failed");
+        }
+        Self::of_kind(kind, &error.to_string())
+    }
+}
+
+fn text_code(error: &TextError) -> (&'static str, &'static str) {
+    match error {
+        TextError::InvalidUtf8 { .. } => ("invalid-utf8", "The text is not UTF-8"),
+        TextError::Empty => ("empty-document", "The document holds nothing"),
+        TextError::TooLong { .. } => ("text-too-long", "The text is too long"),
+        TextError::UnsupportedContentType { .. } | TextError::UnsupportedCharset { .. } => {
+            ("content-type", "No parser takes this kind of text")
+        }
+        TextError::UnknownTokenizer { .. } => ("unknown-tokenizer", "The tokenizer is not known"),
+    }
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Catalog(error) => error.into(),
+            IngestError::Text(error) => {
+                let (code, title) = text_code(&error);
+                Self::invalid(sentence(&error.to_string())).named(code, title)
+            }
+            error => Self::of_error(error.kind(), &error),
+        }
+    }
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        Self::of_error(error.kind(), &error)
+    }
+}
+
+impl From<RetrievalError> for Problem {
+    fn from(error: RetrievalError) -> Self {
+        let text = sentence(&error.to_string());
+        match error {
+            RetrievalError::BudgetTooSmall { .. } => {
+                Self::invalid(text).named("budget-too-small", "No passage fits the budget")
+            }
+            RetrievalError::NotWritten { .. } => Self::invalid(text),
+            RetrievalError::Behind { .. } => {
+                Self::unavailable(text).named("index-behind", "The index has not reached that write")
+            }
+            RetrievalError::NoIndex | RetrievalError::Arm { .. } => Self::unavailable(text),
+            RetrievalError::Catalog(error) => error.into(),
+            error => Self::of_error(error.kind(), &error),
+        }
+    }
+}
+
+impl From<catena_retrieval::request::RequestError> for Problem {
+    fn from(error: catena_retrieval::request::RequestError) -> Self {
+        Self::invalid(sentence(&error.to_string()))
+    }
+}
+
+impl From<catena_domain::NameError> for Problem {
+    fn from(error: catena_domain::NameError) -> Self {
+        Self::invalid(sentence(&error.to_string()))
+    }
+}
+
+impl From<catena_access::AclError> for Problem {
+    fn from(error: catena_access::AclError) -> Self {
+        Self::invalid(sentence(&error.to_string()))
+    }
+}
+
+impl From<catena_access::Denied> for Problem {
+    fn from(denied: catena_access::Denied) -> Self {
+        match denied {
+            catena_access::Denied::OtherTenant => Self::not_found(),
+            catena_access::Denied::Right(right) => Self::missing_right(right.as_str()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Problem {
+    fn from(error: std::io::Error) -> Self {
+        Self::of_error(ErrorKind::Unavailable, &error)
+    }
+}
+
+impl From<axum::extract::rejection::JsonRejection> for Problem {
+    fn from(rejection: axum::extract::rejection::JsonRejection) -> Self {
+        use axum::extract::rejection::JsonRejection as R;
+        match rejection {
+            R::MissingJsonContentType(_) => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "content-type",
+                "The body's kind is not known here",
+                "Send JSON, with the header `content-type: application/json`.",
+            ),
+            R::BytesRejection(rejection) => rejection.into(),
+            R::JsonDataError(error) => Self::invalid(sentence(&error.body_text())),
+            error => Self::malformed(sentence(&error.body_text())),
+        }
+    }
+}
+
+impl From<axum::extract::rejection::BytesRejection> for Problem {
+    fn from(rejection: axum::extract::rejection::BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::too_large(limits::REQUEST_BODY_BYTES_MAX)
+        } else {
+            Self::malformed("The body broke off. Send the request again.")
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (retry_after_s, challenge, code) = (self.retry_after_s, self.challenge, self.code);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(ProblemCode(code));
+        response
+    }
+}
+
+/// A problem's code, for the record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProblemCode(pub(crate) &'static str);

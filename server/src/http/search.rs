@@ -1,0 +1,225 @@
+//! Ranked passages.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use catena_access::{OnBehalf, Right, Scope};
+use catena_domain::{Seq, limits};
+use catena_index::Filter;
+use catena_retrieval::request::Question;
+use catena_retrieval::{Citation, Mode, SearchAnswer, SearchRequest, Timings};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::documents::url;
+use crate::http::door::{As, Caller};
+use crate::http::problem::Problem;
+use crate::http::wire::{Body, bounded};
+
+/// Passages given when the request does not say how many.
+const TOP_K_DEFAULT: usize = 10;
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FilterBody {
+    /// Any of these sources.
+    #[serde(default)]
+    pub(crate) source: Vec<String>,
+    /// Each of these attributes, with this value or any of these values.
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<String, OneOrMany>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema, schemars::JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl FilterBody {
+    pub(crate) fn parse(self) -> Result<Filter, Problem> {
+        if self.attributes.len() > limits::ATTRIBUTES_MAX || self.source.len() > limits::ATTRIBUTES_MAX {
+            return Err(Problem::invalid(format!("The filter has more than {} parts.", limits::ATTRIBUTES_MAX)));
+        }
+        let mut attributes = BTreeMap::new();
+        for (name, values) in self.attributes {
+            let values = match values {
+                OneOrMany::One(value) => vec![value],
+                OneOrMany::Many(values) => values,
+            };
+            if values.len() > limits::ATTRIBUTES_MAX {
+                return Err(Problem::invalid(format!("`filter.attributes.{name}` has too many values.")));
+            }
+            for value in &values {
+                bounded("filter.attributes", value)?;
+            }
+            attributes.insert(name, values);
+        }
+        Ok(Filter { sources: self.source, attributes })
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchBody {
+    /// What is looked for, in plain words.
+    query: String,
+    /// Passages wanted.
+    #[serde(default)]
+    top_k: Option<usize>,
+    /// `hybrid`, `lexical` or `dense`.
+    #[serde(default)]
+    mode: Option<String>,
+    /// Whom the request speaks for. Needs the scope `impersonate`.
+    #[serde(default, rename = "as")]
+    on_behalf: Option<As>,
+    #[serde(default)]
+    filter: FilterBody,
+    /// Answer only from an index that has applied at least this write.
+    #[serde(default)]
+    min_seq: Option<u64>,
+}
+
+#[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
+pub(crate) struct Scores {
+    lexical: Option<f32>,
+    dense: Option<f32>,
+}
+
+#[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
+pub(crate) struct ResultBody {
+    /// The document's id; the same as `document`, under the name that agents' clients expect.
+    id: String,
+    document: String,
+    version: u32,
+    title: String,
+    /// Where a person finds the original; the same as `uri`, never absent.
+    url: String,
+    uri: Option<String>,
+    heading: Vec<String>,
+    lines: [u32; 2],
+    /// Bytes of the version's normalised text.
+    span: [u32; 2],
+    text: String,
+    score: f32,
+    scores: Scores,
+}
+
+#[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
+pub(crate) struct TimingsBody {
+    embed: f64,
+    search: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pack: Option<f64>,
+    total: f64,
+}
+
+impl TimingsBody {
+    pub(crate) fn of(timings: Timings, pack: Option<f64>) -> Self {
+        let rounded = |ms: f64| (ms * 1_000.0).round() / 1_000.0;
+        Self {
+            embed: rounded(timings.embed),
+            search: rounded(timings.search),
+            pack: pack.map(rounded),
+            total: rounded(timings.total),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
+pub(crate) struct SearchAnswerBody {
+    results: Vec<ResultBody>,
+    seq: u64,
+    generation: String,
+    recipe: String,
+    /// What did not take part, and why.
+    degraded: Vec<String>,
+    timings_ms: TimingsBody,
+}
+
+fn result_body(citation: Citation, tenant: &str) -> ResultBody {
+    ResultBody {
+        id: citation.document.to_string(),
+        url: url(citation.uri.as_deref(), tenant, citation.document.as_str()),
+        document: citation.document.to_string(),
+        version: citation.version.0,
+        title: citation.title,
+        uri: citation.uri,
+        heading: citation.heading,
+        lines: [citation.lines.0, citation.lines.1],
+        span: [citation.span.start, citation.span.end],
+        text: citation.quote,
+        score: citation.score,
+        scores: Scores { lexical: citation.lexical, dense: citation.dense },
+    }
+}
+
+fn answer_body(answer: SearchAnswer, tenant: &str) -> SearchAnswerBody {
+    SearchAnswerBody {
+        results: answer.results.into_iter().map(|citation| result_body(citation, tenant)).collect(),
+        seq: answer.seq.0,
+        generation: answer.generation.to_string(),
+        recipe: answer.recipe.to_string(),
+        degraded: answer.degraded,
+        timings_ms: TimingsBody::of(answer.timings, None),
+    }
+}
+
+/// A search, whichever door it came through.
+#[derive(Debug)]
+pub(crate) struct SearchAsk {
+    pub(crate) query: String,
+    pub(crate) top_k: Option<usize>,
+    pub(crate) mode: Option<String>,
+    pub(crate) filter: FilterBody,
+    pub(crate) min_seq: Option<u64>,
+}
+
+pub(crate) fn question(
+    query: &str,
+    mode: Option<&str>,
+    filter: FilterBody,
+    min_seq: Option<u64>,
+) -> Result<Question, Problem> {
+    let mode = mode.map(str::parse::<Mode>).transpose()?.unwrap_or_default();
+    Ok(Question::new(query, mode, filter.parse()?, min_seq.map(Seq))?)
+}
+
+/// Searches for HTTP and MCP alike.
+pub(crate) async fn run(
+    app: &App,
+    caller: &Caller,
+    scope: &Scope,
+    ask: SearchAsk,
+) -> Result<SearchAnswerBody, Problem> {
+    let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.min_seq)?;
+    let request = SearchRequest::new(question, ask.top_k.unwrap_or(TOP_K_DEFAULT))?;
+    caller.trail.asked(ask.query.as_bytes());
+    let (answer, leaf) = app.retrieval().search(scope, &request, caller.trail.draft("search", StatusCode::OK)).await?;
+    caller.trail.recorded(leaf);
+    Ok(answer_body(answer, scope.tenant().as_str()))
+}
+
+pub(crate) fn on_behalf(of: Option<As>) -> Result<Option<OnBehalf>, Problem> {
+    of.map(As::parse).transpose()
+}
+
+/// Search: ranked passages, each a span of a version.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/search", tag = "retrieval", operation_id = "search",
+    request_body = SearchBody, responses((status = 200, body = SearchAnswerBody), (status = 404, body = Problem),
+        (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn search(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    Body(body): Body<SearchBody>,
+) -> Result<Body<SearchAnswerBody>, Problem> {
+    caller.trail.doing("search");
+    let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf(body.on_behalf)?).await?;
+    let ask =
+        SearchAsk { query: body.query, top_k: body.top_k, mode: body.mode, filter: body.filter, min_seq: body.min_seq };
+    Ok(Body(run(&app, &caller, &scope, ask).await?))
+}

@@ -1,0 +1,190 @@
+//! A document as it comes in: a JSON envelope, or its own bytes with `catena-*` headers beside them.
+//!
+//! Promises: what leaves this module is within every limit and parsed; nothing is guessed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use catena_access::{Acl, AclEntry};
+use catena_catalog::Expect;
+use catena_domain::{DocumentId, VersionNo, limits};
+use catena_ingest::Submission;
+use catena_text::Format;
+use http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::problem::Problem;
+use crate::http::wire::{self, bounded};
+
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AclBody {
+    /// `everyone`, `user:NAME`, `group:NAME`. Empty: nobody but the tenant's administrators.
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    /// The same forms. Whoever is named here is refused, whatever else admits them.
+    #[serde(default)]
+    pub(crate) deny: Vec<String>,
+}
+
+impl AclBody {
+    pub(crate) fn parse(&self) -> Result<Acl, Problem> {
+        Ok(Acl::parse(&self.allow, &self.deny)?)
+    }
+
+    pub(crate) fn of(acl: &Acl) -> Self {
+        let texts = |side: &BTreeSet<AclEntry>| side.iter().map(ToString::to_string).collect();
+        Self { allow: texts(acl.allow()), deny: texts(acl.deny()) }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Envelope {
+    /// The document's text.
+    text: String,
+    /// `text/markdown` or `text/plain`.
+    #[serde(default = "markdown")]
+    content_type: String,
+    /// Without one: the first heading, else the last part of the id.
+    #[serde(default)]
+    title: Option<String>,
+    /// Where a person finds the original.
+    #[serde(default)]
+    uri: Option<String>,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    acl: AclBody,
+    /// When the original was changed last, in RFC 3339.
+    #[serde(default)]
+    modified_at: Option<String>,
+    /// The source that the document belongs to.
+    #[serde(default)]
+    source: Option<String>,
+}
+
+fn markdown() -> String {
+    "text/markdown".to_owned()
+}
+
+pub(crate) fn body_bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::too_large(limits::DOCUMENT_BODY_BYTES_MAX)
+        } else {
+            rejection.into()
+        }
+    })
+}
+
+/// The submission that a request makes.
+pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> Result<Submission, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let expect = expectation(headers)?;
+    let is_envelope = content_type.split(';').next().is_some_and(|kind| kind.trim() == "application/json");
+    let (bytes, envelope) = if is_envelope {
+        let mut envelope = parse_envelope(&bytes)?;
+        (std::mem::take(&mut envelope.text).into_bytes(), envelope)
+    } else {
+        (bytes.to_vec(), headers_as_envelope(content_type, headers)?)
+    };
+    if bytes.len() > limits::DOCUMENT_BODY_BYTES_MAX {
+        return Err(Problem::too_large(limits::DOCUMENT_BODY_BYTES_MAX));
+    }
+    check_metadata(&envelope)?;
+    let modified_at = envelope.modified_at.as_deref().map(|text| wire::parse_time("modified_at", text)).transpose()?;
+    Ok(Submission {
+        id,
+        bytes,
+        format: Format::from_content_type(&envelope.content_type).map_err(catena_ingest::IngestError::Text)?,
+        title: envelope.title.filter(|title| !title.trim().is_empty()),
+        uri: envelope.uri,
+        source: envelope.source,
+        attributes: envelope.attributes,
+        modified_at,
+        acl: envelope.acl.parse()?,
+        expect,
+    })
+}
+
+fn parse_envelope(bytes: &[u8]) -> Result<Envelope, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        Problem::invalid(format!("The body is not UTF-8: byte {at} cannot be read. Convert it and send it again."))
+            .named("invalid-utf8", "The text is not UTF-8")
+    })?;
+    serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_data() {
+            Problem::invalid(format!("The envelope is not as it should be: {error}."))
+        } else {
+            Problem::malformed(format!("The body is not JSON: {error}."))
+        }
+    })
+}
+
+fn check_metadata(envelope: &Envelope) -> Result<(), Problem> {
+    for (field, value) in [("title", &envelope.title), ("uri", &envelope.uri), ("source", &envelope.source)] {
+        bounded(field, value.as_deref().unwrap_or_default())?;
+    }
+    if envelope.attributes.len() > limits::ATTRIBUTES_MAX {
+        let (given, most) = (envelope.attributes.len(), limits::ATTRIBUTES_MAX);
+        return Err(Problem::invalid(format!("{given} attributes were given; the limit is {most}.")));
+    }
+    for (name, value) in &envelope.attributes {
+        bounded("an attribute's name", name)?;
+        bounded(name, value)?;
+    }
+    Ok(())
+}
+
+/// What `If-Match` and `If-None-Match` say of the version that the writer believes is there.
+fn expectation(headers: &HeaderMap) -> Result<Expect, Problem> {
+    let text =
+        |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim().to_owned());
+    match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
+        (None, None) => Ok(Expect::Any),
+        (None, Some(any)) if any == "*" => Ok(Expect::Absent),
+        (Some(tag), None) => tag
+            .trim_matches('"')
+            .strip_prefix('v')
+            .and_then(|number| number.parse().ok())
+            .map(|number| Expect::Version(VersionNo(number)))
+            .ok_or_else(|| Problem::malformed("`if-match` must be the ETag of a version, as in \"v3\".")),
+        _ => Err(Problem::malformed("Send `if-match: \"vN\"`, or `if-none-match: *`, or neither.")),
+    }
+}
+
+fn headers_as_envelope(content_type: &str, headers: &HeaderMap) -> Result<Envelope, Problem> {
+    let list = |name| -> Result<Vec<String>, Problem> {
+        let text = decoded(headers, name)?.unwrap_or_default();
+        Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+    };
+    let pair = |text: String| {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Problem::malformed("`catena-attributes` must read `name=value, name=value`."))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    Ok(Envelope {
+        text: String::new(),
+        content_type: content_type.to_owned(),
+        title: decoded(headers, "catena-title")?,
+        uri: decoded(headers, "catena-uri")?,
+        attributes: list("catena-attributes")?.into_iter().map(pair).collect::<Result<_, Problem>>()?,
+        acl: AclBody { allow: list("catena-allow")?, deny: list("catena-deny")? },
+        modified_at: decoded(headers, "catena-modified-at")?,
+        source: decoded(headers, "catena-source")?,
+    })
+}
+
+/// A header's value, percent-decoded.
+fn decoded(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text =
+        value.to_str().map_err(|_| Problem::malformed(format!("`{name}` must be ASCII; percent-encode the rest.")))?;
+    let text = percent_encoding::percent_decode_str(text).decode_utf8();
+    text.map(|text| Some(text.into_owned())).map_err(|_| Problem::malformed(format!("`{name}` is not UTF-8.")))
+}

@@ -1,0 +1,108 @@
+//! What several routes have in common on the wire: bodies, times, pages.
+
+use axum::Json;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use catena_audit::LeafRef;
+use catena_domain::{Timestamp, limits};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::problem::Problem;
+
+/// A JSON body, or the problem that says why it is none.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let Json(body) = Json::<T>::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Body<T> {
+    fn into_response(self) -> Response {
+        Json(self.0).into_response()
+    }
+}
+
+/// A time on the wire: RFC 3339 in UTC.
+pub(crate) fn time(at: Timestamp) -> String {
+    DateTime::from_timestamp_micros(at.0).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A time as a request gives it.
+pub(crate) fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| Timestamp(at.with_timezone(&Utc).timestamp_micros()))
+        .map_err(|_| Problem::invalid(format!("`{field}` is not a time; write it like 2026-05-04T10:00:00Z.")))
+}
+
+/// A text of bounded length out of a request.
+pub(crate) fn bounded(field: &str, text: &str) -> Result<(), Problem> {
+    let most = limits::ATTRIBUTE_BYTES_MAX;
+    if text.len() <= most {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!("`{field}` is {} bytes long; the limit is {most}.", text.len())))
+}
+
+/// Where a list goes on.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// The `next` of the page before.
+    #[serde(default)]
+    pub(crate) after: Option<String>,
+    /// Items of one page.
+    #[serde(default)]
+    pub(crate) limit: Option<usize>,
+}
+
+impl Paging {
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        match self.limit {
+            None => Ok(100),
+            Some(limit) if (1..=limits::PAGE_ITEMS_MAX).contains(&limit) => Ok(limit),
+            Some(limit) => {
+                let most = limits::PAGE_ITEMS_MAX;
+                Err(Problem::invalid(format!("`limit` is {limit}; it must lie between 1 and {most}.")))
+            }
+        }
+    }
+}
+
+/// The leaf of the record that an answer was written down in.
+#[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
+pub(crate) struct Receipt {
+    /// Its place in the tenant's record.
+    pub(crate) leaf: u64,
+    /// Its hash.
+    pub(crate) hash: String,
+}
+
+impl From<LeafRef> for Receipt {
+    fn from(leaf: LeafRef) -> Self {
+        Self { leaf: leaf.index, hash: leaf.hash.to_string() }
+    }
+}
+
+/// Hexadecimal digits of bytes.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex(&sha2::Sha256::digest(bytes))
+}

@@ -1,0 +1,85 @@
+//! `catena`: one program for the service and for those who use it.
+//!
+//! `serve` runs the service and `doctor` says what it would find; every other command is a client of the HTTP API.
+
+mod app;
+mod client;
+mod demo;
+mod doctor;
+mod folder;
+mod http;
+mod mcp;
+mod operator;
+mod serve;
+mod settings;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::{Demo, Flags, Settings};
+
+/// Budgeted, cited, access-checked context out of your documents.
+#[derive(Debug, Parser)]
+#[command(name = "catena", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(ServeArguments),
+    /// Say what is found, what is missing and how to mend it.
+    Doctor(ServeArguments),
+    #[command(flatten)]
+    Client(client::ClientCommand),
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    /// The file with settings, instead of catena.toml in this folder.
+    #[arg(long, env = "CATENA_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder that holds everything the service knows; made if it is not there.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Where to listen; only this machine reaches the default, 127.0.0.1:8080.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Load the demo tenants at the first start and print a command for each kind of user.
+    #[arg(long)]
+    demo: bool,
+}
+
+impl ServeArguments {
+    fn settings(self) -> anyhow::Result<Settings> {
+        let demo = if self.demo { Demo::On } else { Demo::Off };
+        Settings::gather(Flags { config: self.config, data: self.data, listen: self.listen, demo })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(arguments) => {
+            serve::run(arguments.settings()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor(arguments) => doctor::run(&arguments.settings()?).await,
+        Command::Client(command) => client::run(command).await,
+    }
+}

@@ -1,0 +1,81 @@
+//! `catena serve`: starts, says where it listens, drains when it is told to stop.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use catena_runtime::{clock, telemetry};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::settings::{Demo, Settings};
+use crate::{demo, http};
+
+/// How long requests and jobs that are at work may go on after a stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Runs the service until SIGTERM or an interrupt.
+pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+    telemetry::start(settings.log_format);
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be gathered")?;
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!("{} cannot be listened on; is another service there? Choose one with --listen", settings.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let (app, minted) = App::open(settings, metrics).await?;
+    if let Some(key) = minted {
+        println!("operator key (shown this once, keep it): {key}");
+    }
+    app.ingest().recover().await.context("the index cannot be brought up to the catalog")?;
+    let hints = match app.settings().demo {
+        Demo::On => Some(
+            demo::load(&app).await.context("the demo tenants cannot be loaded")?.hints(&format!("http://{address}")),
+        ),
+        Demo::Off => None,
+    };
+    app.set_caught_up();
+    app.warm().await;
+
+    let jobs = tokio::spawn({
+        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
+        async move { ingest.run_jobs(stop).await }
+    });
+    println!("listening on http://{address}");
+    if let Some(hints) = hints {
+        println!("\n{hints}");
+    }
+    let stopped = stop_asked_for(app.clone());
+    let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(stopped);
+    tokio::select! {
+        served = serving.into_future() => served.context("the listener failed")?,
+        () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
+    }
+    let _ = tokio::time::timeout(DRAIN, jobs).await;
+    app.catalog().close().await?;
+    Ok(())
+}
+
+/// Ends when somebody wants the service to stop, and tells everybody else.
+async fn stop_asked_for(app: App) {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping: no new requests, those at work are finished");
+    app.stop().cancel();
+}
+
+/// Ends when the time for draining is over.
+async fn drained(app: &App) {
+    app.stop().cancelled().await;
+    clock::pause(DRAIN).await;
+}

@@ -1,0 +1,227 @@
+//! What a service is told: by flags, by `CATENA_*` variables, by `catena.toml`; in that order.
+//!
+//! Promises: a setting that is not known is refused by name. Does not: guess.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use catena_runtime::environment;
+use catena_runtime::telemetry::LogFormat;
+use serde::Deserialize;
+
+/// The file that is read when `--config` names no other.
+const DEFAULT_FILE: &str = "catena.toml";
+/// Variables that start like a setting and are none of the service's.
+const OTHER_VARIABLES: [&str; 7] = [
+    "CATENA_URL",
+    "CATENA_KEY",
+    "CATENA_TENANT",
+    "CATENA_LOG",
+    "CATENA_PROVISION",
+    "CATENA_CONFIG",
+    "CATENA_SYSTEM_TESTS",
+];
+
+/// Settings as a file or the environment gives them; each may be absent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Given {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    models: Option<PathBuf>,
+    model: Option<String>,
+    onnxruntime: Option<PathBuf>,
+    workers: Option<NonZeroUsize>,
+    open_tenants: Option<NonZeroUsize>,
+    operator_key: Option<String>,
+    allowed_hosts: Option<Vec<String>>,
+    allowed_origins: Option<Vec<String>>,
+    log_format: Option<LogFormatName>,
+    corpora: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LogFormatName {
+    Text,
+    Json,
+}
+
+/// Flags that override everything else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) demo: Demo,
+}
+
+/// Whether the demo tenants are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Demo {
+    #[default]
+    Off,
+    On,
+}
+
+/// What a service is told, complete.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) models: PathBuf,
+    pub(crate) model: String,
+    pub(crate) onnxruntime: Option<PathBuf>,
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) open_tenants: NonZeroUsize,
+    pub(crate) operator_key: Option<String>,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) corpora: PathBuf,
+    pub(crate) demo: Demo,
+}
+
+impl Settings {
+    /// Gathers the settings from everywhere.
+    pub(crate) fn gather(flags: Flags) -> anyhow::Result<Self> {
+        let file = from_file(flags.config.as_deref())?;
+        let variables = from_variables(environment::variables("CATENA_"))?;
+        let project = environment::variable("CATENA_PROVISION").unwrap_or_else(|| ".catena".to_owned());
+        let project = PathBuf::from(project);
+        let given = variables.over(file);
+        let demo_data = || project.join("demo");
+        let settings = Self {
+            data: flags.data.or(given.data).unwrap_or_else(|| match flags.demo {
+                Demo::On => demo_data(),
+                Demo::Off => PathBuf::from("catena-data"),
+            }),
+            listen: flags.listen.or(given.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            models: given.models.unwrap_or_else(|| project.join("models")),
+            model: given.model.unwrap_or_else(|| "all-minilm-l6-v2".to_owned()),
+            onnxruntime: given.onnxruntime,
+            workers: given.workers.unwrap_or_else(environment::processors),
+            open_tenants: given.open_tenants.unwrap_or(NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN)),
+            operator_key: given.operator_key,
+            allowed_hosts: given.allowed_hosts.unwrap_or_default(),
+            allowed_origins: given.allowed_origins.unwrap_or_default(),
+            log_format: match given.log_format {
+                Some(LogFormatName::Json) => LogFormat::Json,
+                Some(LogFormatName::Text) | None => LogFormat::Text,
+            },
+            corpora: given.corpora.unwrap_or_else(|| PathBuf::from("corpora")),
+            demo: flags.demo,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.demo == Demo::On && !self.listen.ip().is_loopback() {
+            bail!(
+                "--demo answers with keys that it prints at every start, so it listens on this machine only; \
+                 leave --listen out or give a loopback address instead of {}",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+
+    /// Host names that MCP requests may be sent to.
+    pub(crate) fn mcp_hosts(&self) -> Vec<String> {
+        let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        if let IpAddr::V4(ip) = self.listen.ip() {
+            hosts.push(ip.to_string());
+        }
+        hosts.extend(self.allowed_hosts.iter().cloned());
+        hosts
+    }
+}
+
+impl Given {
+    fn over(self, other: Self) -> Self {
+        Self {
+            data: self.data.or(other.data),
+            listen: self.listen.or(other.listen),
+            models: self.models.or(other.models),
+            model: self.model.or(other.model),
+            onnxruntime: self.onnxruntime.or(other.onnxruntime),
+            workers: self.workers.or(other.workers),
+            open_tenants: self.open_tenants.or(other.open_tenants),
+            operator_key: self.operator_key.or(other.operator_key),
+            allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            allowed_origins: self.allowed_origins.or(other.allowed_origins),
+            log_format: self.log_format.or(other.log_format),
+            corpora: self.corpora.or(other.corpora),
+        }
+    }
+}
+
+fn from_file(named: Option<&Path>) -> anyhow::Result<Given> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("{} is not understood", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Given::default()),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// Each variable is the setting of its name: `CATENA_LISTEN` is `listen`. Lists are separated by commas.
+fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
+    let mut table = toml::Table::new();
+    for (name, value) in variables {
+        if OTHER_VARIABLES.contains(&name.as_str()) || value.is_empty() {
+            continue;
+        }
+        let setting = name.trim_start_matches("CATENA_").to_lowercase();
+        let value = match setting.as_str() {
+            "allowed_hosts" | "allowed_origins" => {
+                let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
+                toml::Value::Array(parts.collect())
+            }
+            "workers" | "open_tenants" => {
+                let number: i64 = value.parse().with_context(|| format!("{name}={value} is not a number"))?;
+                toml::Value::Integer(number)
+            }
+            _ => toml::Value::String(value),
+        };
+        let mut one = toml::Table::new();
+        one.insert(setting.clone(), value.clone());
+        Given::deserialize(one).with_context(|| format!("the variable {name} is not understood"))?;
+        table.insert(setting, value);
+    }
+    Ok(Given::deserialize(table)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> anyhow::Result<Given> {
+        from_variables(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_by_name() {
+        let error = variables(&[("CATENA_LISTN", "127.0.0.1:1")]).map(|_| ()).unwrap_err();
+        assert!(format!("{error:#}").contains("CATENA_LISTN"), "{error:#}");
+        assert!(format!("{error:#}").contains("listn"), "{error:#}");
+        assert!(toml::from_str::<Given>("dta = 'x'").is_err());
+    }
+
+    #[test]
+    fn variables_come_before_the_file() {
+        let file: Given = toml::from_str("model = 'a'\nlisten = '127.0.0.1:1'").unwrap();
+        let given = variables(&[("CATENA_MODEL", "b"), ("CATENA_URL", "ignored")]).unwrap().over(file);
+        assert_eq!(given.model.as_deref(), Some("b"));
+        assert_eq!(given.listen, Some(SocketAddr::from(([127, 0, 0, 1], 1))));
+    }
+
+    #[test]
+    fn the_demo_stays_on_this_machine() {
+        let flags = Flags { listen: Some(SocketAddr::from(([0, 0, 0, 0], 80))), demo: Demo::On, ..Flags::default() };
+        assert!(Settings::gather(flags).is_err());
+    }
+}
