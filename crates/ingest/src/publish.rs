@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use catena_access::Scope;
 use catena_catalog::{GenerationRow, IndexRow, LiveChanges};
 use catena_domain::{ErrorKind, Seq, TenantId};
-use catena_index::{Generation, LiveDocument, LiveTable, Liveness, RowInput};
+use catena_index::{Generation, IndexError, LiveDocument, LiveTable, Liveness, RowInput};
 use tokio::sync::Mutex;
 
 use crate::{Ingest, IngestError, Shared};
 
 /// Documents of one segment, at most.
 const DOCUMENTS_PER_SEGMENT: usize = 256;
+
+/// Fewer segments than this are left alone, without reading the whole live table to find out.
+const MERGE_FROM_SEGMENTS: usize = 8;
 
 /// How long a writer waits for its write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Ingest {
     }
 }
 
-/// Opens a generation; one that is damaged is put aside and begun anew.
+/// Opens a generation; one that is damaged, or of a format that this program does not read, is put aside and begun anew.
 pub(crate) async fn open(
     shared: &Arc<Shared>,
     scope: &Scope,
@@ -117,10 +120,10 @@ pub(crate) async fn open(
     let opened = shared.compute.run(move || {
         let dimension = row.dimension as usize;
         match index.generation(&scope, &row.id, &row.recipe, dimension) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if matches!(error, IndexError::Format { .. }) || error.kind() == ErrorKind::Corrupt => {
                 let aside = index.quarantine(&scope, &row.id)?;
                 tracing::error!(tenant = %scope.tenant(), generation = %row.id, %error, aside = %aside.display(),
-                    "a damaged index was put aside; it is being rebuilt from the catalog");
+                    "an index that cannot be read was put aside; it is being rebuilt from the catalog");
                 index.generation(&scope, &row.id, &row.recipe, dimension)
             }
             other => other,
@@ -156,7 +159,7 @@ pub(crate) async fn step(
 /// Merges what the merge policy names, until it names nothing more.
 async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<(), IngestError> {
     loop {
-        if generation.segments() < 2 {
+        if generation.segments() < MERGE_FROM_SEGMENTS {
             return Ok(());
         }
         let live = live_table(shared.catalog.live_changes(scope, Seq(0)).await?);

@@ -71,6 +71,19 @@ pub(super) fn document() -> impl Strategy<Value = String> {
     })
 }
 
+/// As many parts as fit into `bytes`.
+fn growing(bytes: usize, part: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for at in 1.. {
+        let part = part(at);
+        if text.len() + part.len() >= bytes {
+            break;
+        }
+        text.push_str(&part);
+    }
+    text
+}
+
 /// Texts that hurt parsers, each about `bytes` long.
 pub(super) fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
     let of = |unit: &str| unit.repeat(bytes / unit.len() + 1);
@@ -96,31 +109,13 @@ pub(super) fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
         ("emphasis", of("*a _b ")),
         ("strong", of("a**b")),
         ("backticks", of("`")),
-        (
-            "growing backticks",
-            (1..)
-                .map(|n| "`".repeat(n % 2_000) + " ")
-                .scan(0, |sum, part| {
-                    *sum += part.len();
-                    (*sum < bytes).then_some(part)
-                })
-                .collect(),
-        ),
+        ("growing backticks", growing(bytes, |n| "`".repeat(n % 2_000) + " ")),
         ("tildes", of("~")),
         ("quotes", of(">")),
         ("spaced quotes", of("> ")),
         ("lists", of("- ")),
         ("numbered lists", of("1. ")),
-        (
-            "deep lists",
-            (0..)
-                .map(|n| " ".repeat(2 * (n % 300)) + "- a\n")
-                .scan(0, |sum, part| {
-                    *sum += part.len();
-                    (*sum < bytes).then_some(part)
-                })
-                .collect(),
-        ),
+        ("deep lists", growing(bytes, |n| " ".repeat(2 * ((n - 1) % 300)) + "- a\n")),
         ("quoted lazily", format!("{}a\n{}", ">".repeat(bytes / 4), "b\n".repeat(bytes / 4))),
         ("headings", of("## a\nb\n")),
         ("deep headings", of("# a\n## b\n### c\n#### d\n##### e\n###### f\ng\n")),
