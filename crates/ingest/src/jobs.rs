@@ -7,49 +7,16 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{Job, JobControl, JobEnd, JobKind, Lease, Written};
+use catena_catalog::{Job, JobEnd, JobKind, Lease, Written};
 use catena_domain::TenantId;
 use catena_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
+use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError, reindex};
 
 /// How often a worker looks for work that nobody announced.
 const POLL: Duration = Duration::from_secs(2);
-
-/// Why a job ended before its end.
-#[derive(Debug)]
-pub(crate) enum Interrupted {
-    /// Somebody cancelled it.
-    Cancelled,
-    /// It failed.
-    Failed(IngestError),
-}
-
-impl<E: Into<IngestError>> From<E> for Interrupted {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// What a running job reports through.
-pub(crate) struct Progress<'a> {
-    ingest: &'a Ingest,
-    scope: &'a Scope,
-    job: &'a Job,
-    lease: &'a Lease,
-}
-
-impl Progress<'_> {
-    /// Says how far the job is, and learns whether to go on.
-    pub(crate) async fn report(&self, done: u64, total: u64, note: &str) -> Result<(), Interrupted> {
-        let catalog = &self.ingest.0.catalog;
-        match catalog.progress_job(self.scope, &self.job.id, self.lease, done, total, note).await? {
-            JobControl::Continue => Ok(()),
-            JobControl::Cancel => Err(Interrupted::Cancelled),
-        }
-    }
-}
 
 impl Ingest {
     /// Asks for a tenant's index to be built anew from its stored texts.
@@ -85,7 +52,7 @@ impl Ingest {
     }
 
     async fn run_job(&self, tenant: &TenantId, scope: &Scope, job: &Job, lease: &Lease) -> JobEnd {
-        let progress = Progress { ingest: self, scope, job, lease };
+        let progress = Progress { catalog: &self.0.catalog, scope, job, lease };
         let outcome = match job.kind {
             JobKind::Reindex => reindex::run(self, scope, &progress).await,
         };

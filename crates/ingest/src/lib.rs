@@ -7,6 +7,7 @@
 pub mod error;
 pub mod jobs;
 pub mod pipeline;
+mod progress;
 pub mod publish;
 pub mod recipe;
 mod reindex;

@@ -10,7 +10,7 @@ use catena_audit::Draft;
 use catena_catalog::{GenerationRow, GenerationState, StoredText};
 use catena_text::Format;
 
-use crate::jobs::{Interrupted, Progress};
+use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError, Shared, pipeline, publish};
 
 /// Documents cut and embedded between two reports.

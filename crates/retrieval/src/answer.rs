@@ -11,25 +11,13 @@ use crate::evidence::Evidence;
 use crate::gate::{Admitted, Passage};
 use crate::pack::{Merged, Packed};
 use crate::request::Budget;
+use crate::timings::Timings;
 use crate::view::View;
 
 /// The attribute by which whoever writes a document says how far it is to be trusted.
 const TRUST_ATTRIBUTE: &str = "trust";
 /// What a document without that attribute is called.
 const TRUST_UNKNOWN: &str = "unlabelled";
-
-/// Where the time went, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Timings {
-    /// Embedding the query.
-    pub embed: f64,
-    /// Both arms, without the embedding.
-    pub search: f64,
-    /// Packing.
-    pub pack: f64,
-    /// Everything but the record.
-    pub total: f64,
-}
 
 /// One quoted place of one version.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,8 +11,8 @@ use catena_embedding::EmbeddingError;
 use catena_index::{Hit, IndexError, LexicalQuery, QueryVector, RowId, RowKey};
 use catena_runtime::clock::Stopwatch;
 
-use crate::answer::Timings;
 use crate::request::{Mode, Question};
+use crate::timings::Timings;
 use crate::view::View;
 use crate::{Retrieval, RetrievalError};
 

@@ -18,6 +18,7 @@ mod live;
 pub mod pack;
 mod render;
 pub mod request;
+pub mod timings;
 mod view;
 
 use std::num::NonZeroUsize;
@@ -33,10 +34,11 @@ use catena_runtime::clock::Stopwatch;
 use catena_runtime::{Compute, random};
 use sha2::{Digest as _, Sha256};
 
-pub use answer::{Citation, ContextAnswer, Omission, SearchAnswer, Timings};
+pub use answer::{Citation, ContextAnswer, Omission, SearchAnswer};
 pub use error::RetrievalError;
 pub use evidence::{Evidence, Level};
 pub use request::{ContextRequest, Mode, SearchRequest};
+pub use timings::Timings;
 
 use candidates::Candidates;
 use fuse::Fused;

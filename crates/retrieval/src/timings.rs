@@ -1,0 +1,14 @@
+//! Where the time of an answer went. For people who tune; it decides nothing.
+
+/// Where the time went, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Timings {
+    /// Embedding the query.
+    pub embed: f64,
+    /// Both arms, without the embedding.
+    pub search: f64,
+    /// Packing.
+    pub pack: f64,
+    /// Everything but the record.
+    pub total: f64,
+}
