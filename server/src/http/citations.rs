@@ -1,6 +1,6 @@
 //! Checking citations later: does this quote still stand there, word for word?
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use catena_access::Right;
 use catena_domain::{DocumentId, Span, VersionNo, limits};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
 use crate::http::search::on_behalf;
-use crate::http::wire::Body;
+use crate::http::wire::{Body, Place};
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CitedBody {
@@ -51,7 +51,7 @@ pub(crate) struct VerifyAnswer {
 pub(crate) async fn verify(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
     Body(body): Body<VerifyBody>,
 ) -> Result<Body<VerifyAnswer>, Problem> {
     caller.trail.doing("citations.verify");

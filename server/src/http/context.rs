@@ -1,6 +1,6 @@
 //! Budgeted contexts and their receipts.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use catena_access::{Right, Scope};
 use catena_catalog::ContextReceipt;
 use catena_domain::ContextId;
@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
 use crate::http::search::{FilterBody, TimingsBody, on_behalf, question};
-use crate::http::wire::{self, Body, Receipt};
+use crate::http::wire::{self, Body, Place, Receipt};
 
 /// Passages of one document when the request does not say how many.
 const PER_DOCUMENT_DEFAULT: usize = 5;
@@ -214,7 +214,7 @@ pub(crate) async fn run(
 pub(crate) async fn context(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
     Body(body): Body<ContextBody>,
 ) -> Result<Body<ContextAnswerBody>, Problem> {
     caller.trail.doing("context");
@@ -276,7 +276,7 @@ impl From<ContextReceipt> for ReceiptBody {
 pub(crate) async fn receipt(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, context)): Path<(String, String)>,
+    Place((tenant, context)): Place<(String, String)>,
 ) -> Result<Body<ReceiptBody>, Problem> {
     caller.trail.doing("context.receipt");
     let scope = caller.enter(&app, &tenant, Right::Read).await?;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use catena_access::Right;
 use catena_catalog::{Change, Document, DocumentRow, Expect, VersionRow};
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
 use crate::http::submission::{AclBody, Envelope, body_bytes, submission};
-use crate::http::wire::{self, Body, Paging};
+use crate::http::wire::{self, Body, Paging, Params, Place};
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -97,8 +97,8 @@ fn put_body(id: &DocumentId, put: &Put, seq: u64) -> PutBody {
 pub(crate) async fn put(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, document)): Path<(String, String)>,
-    Query(wait): Query<Wait>,
+    Place((tenant, document)): Place<(String, String)>,
+    Params(wait): Params<Wait>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Body<PutBody>), Problem> {
@@ -184,8 +184,8 @@ impl DocumentBody {
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, document)): Path<(String, String)>,
-    Query(on_behalf): Query<AsParams>,
+    Place((tenant, document)): Place<(String, String)>,
+    Params(on_behalf): Params<AsParams>,
 ) -> Result<Response, Problem> {
     caller.trail.doing("document.read");
     let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf.parse()?).await?;
@@ -279,8 +279,8 @@ pub(crate) struct DocumentPage {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
-    Query(query): Query<ListParams>,
+    Place(tenant): Place<String>,
+    Params(query): Params<ListParams>,
 ) -> Result<Body<DocumentPage>, Problem> {
     caller.trail.doing("document.list");
     let ListParams { after, limit, as_user, as_groups } = query;
@@ -321,7 +321,7 @@ pub(crate) struct SeqBody {
 pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, document)): Path<(String, String)>,
+    Place((tenant, document)): Place<(String, String)>,
 ) -> Result<Body<SeqBody>, Problem> {
     caller.trail.doing("document.delete");
     let scope = caller.enter(&app, &tenant, Right::Write).await?;
@@ -339,7 +339,7 @@ pub(crate) async fn delete(
 pub(crate) async fn put_acl(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, document)): Path<(String, String)>,
+    Place((tenant, document)): Place<(String, String)>,
     Body(body): Body<AclBody>,
 ) -> Result<Body<SeqBody>, Problem> {
     caller.trail.doing("document.acl");
@@ -386,8 +386,8 @@ pub(crate) struct VersionList {
 pub(crate) async fn versions(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, document)): Path<(String, String)>,
-    Query(on_behalf): Query<AsParams>,
+    Place((tenant, document)): Place<(String, String)>,
+    Params(on_behalf): Params<AsParams>,
 ) -> Result<Body<VersionList>, Problem> {
     caller.trail.doing("document.versions");
     let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf.parse()?).await?;

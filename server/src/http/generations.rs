@@ -1,6 +1,6 @@
 //! A tenant's index generations, for its administrators.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use catena_access::Right;
 use catena_catalog::{GenerationRow, GenerationState};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body};
+use crate::http::wire::{self, Body, Place};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct GenerationBody {
@@ -51,7 +51,7 @@ pub(crate) struct GenerationList {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Body<GenerationList>, Problem> {
     caller.trail.doing("generation.list");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;

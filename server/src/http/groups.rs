@@ -1,6 +1,6 @@
 //! A tenant's directory: which users are in which groups. A change holds from the next query on.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use catena_access::{Right, Scope};
 use catena_domain::{GroupName, UserName, limits};
 use http::StatusCode;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::problem::Problem;
-use crate::http::wire::Body;
+use crate::http::wire::{Body, Place};
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +36,7 @@ pub(crate) struct GroupList {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Body<GroupList>, Problem> {
     caller.trail.doing("group.list");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn list(
 pub(crate) async fn put(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, group)): Path<(String, String)>,
+    Place((tenant, group)): Place<(String, String)>,
     Body(body): Body<Members>,
 ) -> Result<StatusCode, Problem> {
     caller.trail.doing("group.put");
@@ -76,7 +76,7 @@ pub(crate) async fn put(
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, group)): Path<(String, String)>,
+    Place((tenant, group)): Place<(String, String)>,
 ) -> Result<Body<Members>, Problem> {
     caller.trail.doing("group.read");
     let (scope, group) = entered(&app, &caller, &tenant, &group).await?;
@@ -90,7 +90,7 @@ pub(crate) async fn get(
 pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, group)): Path<(String, String)>,
+    Place((tenant, group)): Place<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.trail.doing("group.delete");
     let (scope, group) = entered(&app, &caller, &tenant, &group).await?;

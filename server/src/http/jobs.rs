@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use catena_access::{Right, Scope};
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body};
+use crate::http::wire::{self, Body, Place};
 
 /// How often a stream of events looks at its job.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -75,7 +75,7 @@ pub(crate) struct JobList {
 pub(crate) async fn reindex(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Response, Problem> {
     caller.trail.doing("reindex.request");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
@@ -94,7 +94,7 @@ pub(crate) async fn reindex(
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Body<JobList>, Problem> {
     caller.trail.doing("job.list");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
@@ -108,7 +108,7 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, job)): Path<(String, String)>,
+    Place((tenant, job)): Place<(String, String)>,
 ) -> Result<Body<JobBody>, Problem> {
     caller.trail.doing("job.read");
     let (_, job) = find(&app, &caller, &tenant, &job).await?;
@@ -121,7 +121,7 @@ pub(crate) async fn get(
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, job)): Path<(String, String)>,
+    Place((tenant, job)): Place<(String, String)>,
 ) -> Result<(StatusCode, Body<JobBody>), Problem> {
     caller.trail.doing("job.cancel");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;
@@ -144,7 +144,7 @@ async fn find(app: &App, caller: &Caller, tenant: &str, job: &str) -> Result<(Sc
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, job)): Path<(String, String)>,
+    Place((tenant, job)): Place<(String, String)>,
 ) -> Result<Response, Problem> {
     caller.trail.doing("job.events");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;

@@ -1,6 +1,6 @@
 //! A tenant's keys, for its administrators and the operator.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use catena_access::{KeyText, Right, Rights};
 use catena_catalog::{KeyRow, NewKey};
 use catena_domain::{GroupName, KeyId, UserName};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::door::{Caller, group_names};
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body, bounded};
+use crate::http::wire::{self, Body, Place, bounded};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +70,7 @@ pub(crate) struct KeyList {
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
     Body(body): Body<NewKeyBody>,
 ) -> Result<(StatusCode, Body<KeyShown>), Problem> {
     caller.trail.doing("key.create");
@@ -110,7 +110,7 @@ fn rights(names: &[String]) -> Result<Rights, Problem> {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Body<KeyList>, Problem> {
     caller.trail.doing("key.list");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn list(
 pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
-    Path((tenant, key)): Path<(String, String)>,
+    Place((tenant, key)): Place<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.trail.doing("key.revoke");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;

@@ -1,7 +1,7 @@
 //! The tenant's audit record, for its auditors: the leaves as they were sealed, and the head that proves there are no
 //! fewer of them.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use catena_access::Right;
 use http::{HeaderName, HeaderValue, header};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::problem::Problem;
-use crate::http::wire::{Body, Paging, Receipt};
+use crate::http::wire::{Body, Paging, Params, Place, Receipt};
 
 /// The header that says from where the next page goes on.
 const NEXT: HeaderName = HeaderName::from_static("catena-next");
@@ -34,8 +34,8 @@ pub(crate) struct From {
 pub(crate) async fn leaves(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
-    Query(page): Query<From>,
+    Place(tenant): Place<String>,
+    Params(page): Params<From>,
 ) -> Result<Response, Problem> {
     caller.trail.doing("audit.read");
     let scope = caller.enter(&app, &tenant, Right::Audit).await?;
@@ -60,7 +60,7 @@ pub(crate) async fn leaves(
 pub(crate) async fn head(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Body<Receipt>, Problem> {
     caller.trail.doing("audit.read");
     let scope = caller.enter(&app, &tenant, Right::Audit).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use catena_access::{OnBehalf, Right, Scope};
 use catena_domain::{Seq, limits};
 use catena_index::Filter;
@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::http::documents::url;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
-use crate::http::wire::{Body, bounded};
+use crate::http::wire::{Body, Place, bounded};
 
 /// Passages given when the request does not say how many.
 const TOP_K_DEFAULT: usize = 10;
@@ -214,7 +214,7 @@ pub(crate) fn on_behalf(of: Option<As>) -> Result<Option<OnBehalf>, Problem> {
 pub(crate) async fn search(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
     Body(body): Body<SearchBody>,
 ) -> Result<Body<SearchAnswerBody>, Problem> {
     caller.trail.doing("search");

@@ -1,6 +1,6 @@
 //! Tenants, for the operator.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use catena_catalog::Tenant;
 use catena_domain::{NameError, TenantId};
 use http::StatusCode;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body, Paging, bounded};
+use crate::http::wire::{self, Body, Paging, Params, Place, bounded};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +82,7 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Query(paging): Query<Paging>,
+    Params(paging): Params<Paging>,
 ) -> Result<Body<TenantPage>, Problem> {
     caller.trail.doing("tenant.list");
     let operator = caller.operate()?;
@@ -99,7 +99,7 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path(tenant): Path<String>,
+    Place(tenant): Place<String>,
 ) -> Result<Body<TenantBody>, Problem> {
     caller.trail.doing("tenant.read");
     let operator = caller.credential.operate().map_err(|_| Problem::not_found())?;

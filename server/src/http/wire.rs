@@ -1,11 +1,12 @@
 //! What several routes have in common on the wire: bodies, times, pages.
 
 use axum::Json;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
 use catena_audit::LeafRef;
 use catena_domain::{Timestamp, limits};
 use chrono::{DateTime, SecondsFormat, Utc};
+use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +22,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Json(body) = Json::<T>::from_request(request, state).await?;
         Ok(Self(body))
+    }
+}
+
+/// What stands behind the question mark, or the problem that says what is wrong with it.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Problem::malformed(format!("{}.", rejection.body_text()))),
+        }
+    }
+}
+
+/// The names in a path. What cannot be a name is as absent as what is none.
+pub(crate) struct Place<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Place<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(place) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        Ok(Self(place))
     }
 }
 
