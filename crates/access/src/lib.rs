@@ -6,12 +6,14 @@
 
 pub mod acl;
 pub mod key;
+pub mod live;
 pub mod principal;
 pub mod rights;
 pub mod scope;
 
 pub use acl::{Acl, AclEntry, AclError, Decision};
 pub use key::{KeyError, KeyHash, KeyText, Pepper};
+pub use live::{LiveChanges, LiveDocument, Liveness};
 pub use principal::{OnBehalf, Principal};
 pub use rights::{Right, Rights};
 pub use scope::{Credential, Denied, Entry, Operator, Scope};

@@ -20,7 +20,7 @@ pub use error::CatalogError;
 pub use model::{
     Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
     Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeyRow,
-    Lease, LiveChanges, LiveRow, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey,
-    StoredLeaf, StoredPassage, StoredText, Tenant, VersionRow, Written,
+    Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey, StoredLeaf,
+    StoredPassage, StoredText, Tenant, VersionRow, Written,
 };
 pub use sqlite::verify_record;

@@ -35,7 +35,7 @@ pub use dense::QueryVector;
 pub use error::IndexError;
 pub use generation::Generation;
 pub use lexical::LexicalQuery;
-pub use live::{LiveDocument, LiveTable, Liveness};
+pub use live::LiveTable;
 pub use merge::MergePlan;
 pub use registry::Index;
 pub use row::{Hit, RowId, RowInput, RowKey};

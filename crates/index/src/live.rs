@@ -3,39 +3,12 @@
 //! A delete, a revocation or a superseding version is a change of this table and of nothing else: the index is not
 //! written to, and the next query obeys.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catena_access::Acl;
+use catena_access::{Acl, LiveChanges, LiveDocument, Liveness};
 use catena_domain::{AclId, DocNo, Seq, VersionNo};
 
 use crate::pages::Pages;
-
-/// Whether a document is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
-    /// It is.
-    Live,
-    /// It was.
-    Deleted,
-}
-
-/// What the document table says of one document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveDocument {
-    /// The document.
-    pub doc: DocNo,
-    /// Its current version: rows of any other are dead.
-    pub version: VersionNo,
-    /// Its access list.
-    pub acl: AclId,
-    /// Whether it is there.
-    pub live: Liveness,
-    /// The source that it came from, if any.
-    pub source: Option<Arc<str>>,
-    /// Its attributes, for filters.
-    pub attributes: Arc<BTreeMap<String, String>>,
-}
 
 /// The documents of a tenant at one seq. A changed copy shares what did not change.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +37,12 @@ impl LiveTable {
             next.documents.set(document.doc.0, document);
         }
         next
+    }
+
+    /// The table with what the catalog says has changed since.
+    #[must_use]
+    pub fn after(&self, changes: LiveChanges) -> Self {
+        self.with(changes.seq, changes.documents, changes.acls)
     }
 
     /// The write that the table includes last.

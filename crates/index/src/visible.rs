@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use catena_access::{Acl, AclEntry, Principal, Scope};
+use catena_access::{Acl, AclEntry, LiveDocument, Principal, Scope};
 use catena_domain::AclId;
 
 use crate::bits::Bits;
-use crate::live::{LiveDocument, LiveTable};
+use crate::live::LiveTable;
 use crate::segment::Segment;
 use crate::snapshot::SnapshotId;
 use crate::words::FIELDS;

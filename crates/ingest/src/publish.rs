@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use catena_access::Scope;
-use catena_catalog::{GenerationRow, IndexRow, LiveChanges};
+use catena_catalog::{GenerationRow, IndexRow};
 use catena_domain::{ErrorKind, Seq, TenantId};
-use catena_index::{Generation, IndexError, LiveDocument, LiveTable, Liveness, RowInput};
+use catena_index::{Generation, IndexError, LiveTable, RowInput};
 use tokio::sync::Mutex;
 
 use crate::{Ingest, IngestError, Shared};
@@ -162,25 +162,13 @@ async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generatio
         if generation.segments() < MERGE_FROM_SEGMENTS {
             return Ok(());
         }
-        let live = live_table(shared.catalog.live_changes(scope, Seq(0)).await?);
+        let live = LiveTable::empty().after(shared.catalog.live_changes(scope, Seq(0)).await?);
         let Some(plan) = generation.merge_plan(&live) else { return Ok(()) };
         let rows = shared.catalog.index_rows(scope, generation.recipe(), plan.documents()).await?;
         let rows = rows.into_iter().map(row_input).collect();
         let target = Arc::clone(generation);
         shared.compute.run(move || target.merge(&plan, rows)).await??;
     }
-}
-
-fn live_table(changes: LiveChanges) -> LiveTable {
-    let documents = changes.documents.into_iter().map(|row| LiveDocument {
-        doc: row.doc,
-        version: row.version,
-        acl: row.acl,
-        live: if row.live { Liveness::Live } else { Liveness::Deleted },
-        source: row.source,
-        attributes: row.attributes,
-    });
-    LiveTable::empty().with(changes.seq, documents.collect(), changes.acls)
 }
 
 fn row_input(row: IndexRow) -> RowInput {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use catena_access::Scope;
 use catena_catalog::{Catalog, CatalogError};
 use catena_domain::{GenerationId, Seq};
-use catena_index::{LiveDocument, LiveTable, Liveness};
+use catena_index::LiveTable;
 use lru::LruCache;
 
 pub(crate) struct LiveTables(Mutex<LruCache<GenerationId, Arc<LiveTable>>>);
@@ -32,16 +32,8 @@ impl LiveTables {
         if let Some(table) = held.as_ref().filter(|table| table.seq() == changes.seq) {
             return Ok(Arc::clone(table));
         }
-        let documents = changes.documents.into_iter().map(|row| LiveDocument {
-            doc: row.doc,
-            version: row.version,
-            acl: row.acl,
-            live: if row.live { Liveness::Live } else { Liveness::Deleted },
-            source: row.source,
-            attributes: row.attributes,
-        });
         let base = held.unwrap_or_else(|| Arc::new(LiveTable::empty()));
-        let table = Arc::new(base.with(changes.seq, documents.collect(), changes.acls));
+        let table = Arc::new(base.after(changes));
         self.keep(generation, &table);
         Ok(table)
     }

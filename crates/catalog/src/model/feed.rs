@@ -1,9 +1,7 @@
 //! What the index and the gate read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use catena_access::Acl;
 use catena_access::acl::Rule;
 use catena_domain::{AclId, DocNo, DocumentId, Seq, Span, Timestamp, VersionNo};
 use half::f16;
@@ -34,34 +32,6 @@ pub struct IndexChanges {
     pub rows: Vec<IndexRow>,
     /// With these rows, the index holds everything up to this number.
     pub upto: Seq,
-}
-
-/// What the live table says of one document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveRow {
-    /// The document.
-    pub doc: DocNo,
-    /// Its current version.
-    pub version: VersionNo,
-    /// Who may see it.
-    pub acl: AclId,
-    /// Whether it is there: false once it was deleted.
-    pub live: bool,
-    /// The source that it came from.
-    pub source: Option<Arc<str>>,
-    /// Its attributes.
-    pub attributes: Arc<BTreeMap<String, String>>,
-}
-
-/// What changed in the live table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveChanges {
-    /// With these changes, the table stands at this number.
-    pub seq: Seq,
-    /// The documents that changed.
-    pub documents: Vec<LiveRow>,
-    /// The ACLs that are new.
-    pub acls: Vec<(AclId, Arc<Acl>)>,
 }
 
 /// A passage that somebody wants to show.

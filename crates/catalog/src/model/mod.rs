@@ -11,7 +11,7 @@ use catena_audit::LeafRef;
 pub use documents::{
     Change, CurrentVersion, Document, DocumentRow, Expect, NewChunk, NewDocument, PutOutcome, VersionRow,
 };
-pub use feed::{ChunksPut, IndexChanges, IndexRow, LiveChanges, LiveRow, PassageKey, StoredPassage, StoredText};
+pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
 pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Tenant};

@@ -154,6 +154,9 @@ pub(crate) async fn put(
     Ok(Written { value, leaf })
 }
 
+/// The status of a write that made its document, which nobody knows before the transaction does.
+const CREATED: u16 = 201;
+
 /// One write that has been decided on.
 struct Write<'a> {
     tenant: &'a TenantId,
@@ -255,6 +258,9 @@ impl Write<'_> {
 
     async fn record(&self, tx: &mut WriteTx, outcome: &PutOutcome, mut draft: Draft) -> Result<LeafRef> {
         draft.seq = outcome.seq.map(|seq| seq.0);
+        if self.change == Change::Created {
+            draft.status = CREATED;
+        }
         draft.objects.push(object(&self.document.id, &outcome.version, &self.document.text_sha256));
         draft.recipe.get_or_insert_with(|| self.derived.recipe.to_string());
         draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&self.document.acl).as_bytes())));

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use catena_access::Scope;
+use catena_access::{LiveChanges, LiveDocument, Liveness, Scope};
 use catena_domain::{AclId, DocNo, RecipeId, Seq, Span, TenantId, VersionNo};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::Result;
-use crate::model::{IndexChanges, IndexRow, LiveChanges, LiveRow};
+use crate::model::{IndexChanges, IndexRow};
 use crate::sqlite::codec::{Columns as _, corrupt, long, vector_of};
 use crate::sqlite::tenants;
 use crate::sqlite::text::{self, TextOf};
@@ -109,7 +109,7 @@ impl Catalog {
         let acl_of = |row: &SqliteRow| Ok((AclId(row.u32("acl")?), Arc::new(row.acl("entries")?)));
         Ok(LiveChanges {
             seq,
-            documents: documents.iter().map(live_row_of).collect::<Result<_>>()?,
+            documents: documents.iter().map(live_document_of).collect::<Result<_>>()?,
             acls: acls.iter().map(acl_of).collect::<Result<_>>()?,
         })
     }
@@ -163,12 +163,12 @@ pub(crate) fn span_of(row: &SqliteRow) -> Result<Span> {
     Span::new(row.u32("start_byte")?, row.u32("end_byte")?).ok_or_else(|| corrupt("a span", "chunks"))
 }
 
-fn live_row_of(row: &SqliteRow) -> Result<LiveRow> {
-    Ok(LiveRow {
+fn live_document_of(row: &SqliteRow) -> Result<LiveDocument> {
+    Ok(LiveDocument {
         doc: DocNo(row.u32("doc")?),
         version: VersionNo(row.u32("version")?),
         acl: AclId(row.u32("acl")?),
-        live: row.flag("live")?,
+        live: if row.flag("live")? { Liveness::Live } else { Liveness::Deleted },
         source: row.text_or_null("source")?.map(Arc::from),
         attributes: Arc::new(row.json("attributes")?),
     })

@@ -1,6 +1,7 @@
 //! The record: every write leaves one leaf, every chain can be checked, and damage is found.
 
 use super::*;
+use catena_access::Liveness;
 use catena_audit::{Chain, Finding};
 use catena_domain::{ContextId, ErrorKind};
 use proptest::prelude::*;
@@ -151,11 +152,11 @@ async fn a_receipt_is_for_who_asked_and_for_administrators_and_auditors() {
 async fn whoever_changes_the_stored_record_is_found_out() {
     let damages: [(&'static str, &str); 6] = [
         (
-            "UPDATE audit_outbox SET bytes = CAST(replace(bytes, '\"status\":200', '\"status\":404') AS BLOB) WHERE leaf_index = 2",
+            "UPDATE audit_outbox SET bytes = CAST(replace(bytes, '\"status\":201', '\"status\":404') AS BLOB) WHERE leaf_index = 2",
             "leaf 2",
         ),
         (
-            "UPDATE audit_outbox SET bytes = CAST(replace(bytes, '\"status\":200', '\"status\":404') AS BLOB) WHERE leaf_index = 5",
+            "UPDATE audit_outbox SET bytes = CAST(replace(bytes, '\"status\":201', '\"status\":404') AS BLOB) WHERE leaf_index = 5",
             "leaf 5",
         ),
         ("DELETE FROM audit_outbox WHERE leaf_index = 3", "leaf 3 of tenant:acme is missing"),
@@ -252,7 +253,7 @@ proptest! {
             for (number, step) in steps.iter().enumerate() {
                 writes += u64::from(take(&home.catalog, &scope, step, number).await);
                 let everything = home.catalog.live_changes(&scope, catena_domain::Seq(0)).await.unwrap();
-                let live = everything.documents.iter().filter(|row| row.live).count() as u64;
+                let live = everything.documents.iter().filter(|row| row.live == Liveness::Live).count() as u64;
                 assert_eq!(home.catalog.document_count(&scope).await.unwrap(), live);
             }
             assert_eq!(chains(home.folder.path()).await["tenant:acme"], writes);

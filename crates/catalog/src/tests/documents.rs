@@ -1,6 +1,7 @@
 //! Documents, their versions, and who may read them.
 
 use super::*;
+use catena_access::Liveness;
 use catena_domain::{ErrorKind, Seq, Timestamp};
 
 #[tokio::test]
@@ -85,7 +86,10 @@ async fn a_deleted_document_is_gone_for_all_and_continues_its_versions_when_it_c
     assert_eq!(home.catalog.version_text(&scope, &id("a"), VersionNo(1)).await.unwrap(), None);
     assert!(home.catalog.delete_document(&scope, &id("a"), draft("document.delete")).await.unwrap().is_none());
     let changes = home.catalog.live_changes(&scope, first.seq.unwrap()).await.unwrap();
-    assert_eq!(changes.documents.iter().map(|row| (row.doc, row.live)).collect::<Vec<_>>(), [(first.doc, false)]);
+    assert_eq!(
+        changes.documents.iter().map(|row| (row.doc, row.live)).collect::<Vec<_>>(),
+        [(first.doc, Liveness::Deleted)]
+    );
     let back = put(&home.catalog, &scope, document("a", "text")).await.value;
     assert_eq!((back.doc, back.version, back.change), (first.doc, VersionNo(2), Change::Created));
     assert_eq!(home.catalog.document_count(&scope).await.unwrap(), 1);
@@ -231,6 +235,6 @@ async fn sequence_numbers_have_no_gap_under_many_writers() {
     assert_eq!(seqs, expected);
     assert_eq!(home.catalog.seq(&admin("acme")).await.unwrap().0, seqs.len() as u64);
     let everything = home.catalog.live_changes(&admin("acme"), Seq(0)).await.unwrap();
-    let live = everything.documents.iter().filter(|row| row.live).count() as u64;
+    let live = everything.documents.iter().filter(|row| row.live == Liveness::Live).count() as u64;
     assert_eq!(home.catalog.document_count(&admin("acme")).await.unwrap(), live);
 }

@@ -13,13 +13,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catena_access::{Acl, Credential, Entry, Right, Rights, Scope};
+use catena_access::{Acl, Credential, Entry, LiveDocument, Liveness, Right, Rights, Scope};
 use catena_domain::{AclId, DocNo, GenerationId, KeyId, RecipeId, Seq, TenantId, UserName, VersionNo};
 use half::f16;
 
 use crate::{
-    Filter, Generation, Hit, Index, IndexError, LexicalQuery, LiveDocument, LiveTable, Liveness, QueryVector, RowInput,
-    RowKey, Snapshot, Visible,
+    Filter, Generation, Hit, Index, IndexError, LexicalQuery, LiveTable, QueryVector, RowInput, RowKey, Snapshot,
+    Visible,
 };
 
 const DIMENSION: usize = 8;
