@@ -38,27 +38,31 @@ pub(crate) struct Publisher {
 }
 
 impl Ingest {
-    /// Publishes after a write: now when the writer waits for it, else soon. Says whether `seq` is searchable.
+    /// Publishes after a write: now when the writer waits for it, else soon. Says whether everything up to the write is
+    /// searchable, which for a write that changed nothing is everything before it.
     pub(crate) async fn publish_after(
         &self,
         scope: &Scope,
         seq: Option<Seq>,
         freshness: Freshness,
     ) -> Result<bool, IngestError> {
-        match (seq, freshness) {
-            (None, _) => Ok(true),
-            (Some(_), Freshness::Durable) => {
+        if freshness == Freshness::Durable {
+            if seq.is_some() {
                 self.publish_soon(scope.tenant()).await;
+            }
+            return Ok(false);
+        }
+        let upto = match seq {
+            Some(seq) => seq,
+            None => self.0.catalog.seq(scope).await?,
+        };
+        match self.publish(scope.tenant()).await {
+            Ok(applied) => Ok(applied >= upto),
+            Err(error) => {
+                // The write itself is done and acknowledged as such; the next publication takes it along.
+                tracing::error!(tenant = %scope.tenant(), %error, "publishing after a write failed");
                 Ok(false)
             }
-            (Some(seq), Freshness::Searchable) => match self.publish(scope.tenant()).await {
-                Ok(applied) => Ok(applied >= seq),
-                Err(error) => {
-                    // The write itself is done and acknowledged as such; the next publication takes it along.
-                    tracing::error!(tenant = %scope.tenant(), %error, "publishing after a write failed");
-                    Ok(false)
-                }
-            },
         }
     }
 

@@ -88,6 +88,12 @@ impl Life {
         (generation.applied_seq(), generation.snapshot().rows())
     }
 
+    /// The pipeline alone: as if the process had died between the catalog's commit and the publication.
+    async fn write_unpublished(&self, id: &str, text: &str) -> Seq {
+        let written = pipeline::put(&self.ingest.0, &writer(), submission(id, text), draft()).await.unwrap();
+        written.value.seq.unwrap()
+    }
+
     async fn end(self) {
         self.catalog.close().await.unwrap();
     }
@@ -146,6 +152,18 @@ async fn a_write_that_was_never_published_is_searchable_after_the_next_start() {
 
     let life = Life::begin(&folder).await;
     life.ingest.recover().await.unwrap();
+    assert_eq!(life.indexed().await, (seq, 1));
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_writer_who_repeats_a_write_and_waits_finds_it_searchable() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    let seq = life.write_unpublished("a.md", "Said twice.").await;
+    let again = life.put("a.md", "Said twice.", Freshness::Searchable).await;
+    assert_eq!((again.change, again.searchable), (Change::None, true));
     assert_eq!(life.indexed().await, (seq, 1));
     life.end().await;
 }
