@@ -1,0 +1,24 @@
+//! The whole system as its users meet it: the real program, the provisioned model, a real folder of data.
+//!
+//! Promises: every test starts `catena` itself, speaks HTTP, MCP or the command line, and is never skipped: what is
+//! missing (the program, the model, Python) is a failure that says how to get it. Does not: link what it tests; of the
+//! project's crates it uses token counting alone, to check the service's arithmetic.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod flow;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod mcp;
+#[cfg(test)]
+mod record;
+#[cfg(test)]
+mod reindex;
+#[cfg(test)]
+mod start;
