@@ -1,12 +1,13 @@
 //! `catena serve`: starts, says where it listens, drains when it is told to stop.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use catena_runtime::{clock, telemetry};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::settings::{Demo, Settings};
@@ -18,6 +19,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Runs the service until SIGTERM or an interrupt.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     telemetry::start(settings.log_format);
+    let stop = StopSignals::listen().context("signals cannot be received")?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be gathered")?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!("{} cannot be listened on; is another service there? Choose one with --listen", settings.listen)
@@ -45,7 +47,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     if let Some(hints) = hints {
         println!("\n{hints}");
     }
-    let stopped = stop_asked_for(app.clone());
+    let stopped = stop.asked_for(app.clone());
     let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(stopped);
     tokio::select! {
         served = serving.into_future() => served.context("the listener failed")?,
@@ -56,22 +58,26 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends when somebody wants the service to stop, and tells everybody else.
-async fn stop_asked_for(app: App) {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// What asks the service to stop. Listened to before the service says that it listens, so that no signal is lost.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    tracing::info!("stopping: no new requests, those at work are finished");
-    app.stop().cancel();
+
+    /// Ends when somebody wants the service to stop, and tells everybody else.
+    async fn asked_for(mut self, app: App) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new requests, those at work are finished");
+        app.stop().cancel();
+    }
 }
 
 /// Ends when the time for draining is over.

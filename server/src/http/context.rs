@@ -91,7 +91,7 @@ pub(crate) struct CitationBody {
     quote: String,
     /// SHA-256 of the version's whole normalised text.
     text_sha256: String,
-    score: f32,
+    score: f64,
     modified_at: Option<String>,
     indexed_at: String,
     /// The document's attribute `trust`, or `unlabelled`.
@@ -102,7 +102,7 @@ pub(crate) struct CitationBody {
 pub(crate) struct EvidenceBody {
     /// `sufficient`, `weak` or `none`, judged on what the principal may see.
     level: &'static str,
-    score: f32,
+    score: f64,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -144,7 +144,7 @@ fn citation_body((at, citation): (usize, Citation)) -> CitationBody {
         span: [citation.span.start, citation.span.end],
         quote: citation.quote,
         text_sha256: citation.text_sha256,
-        score: citation.score,
+        score: wire::score(citation.score),
         modified_at: citation.modified_at.map(wire::time),
         indexed_at: wire::time(citation.indexed_at),
         trust: citation.trust,
@@ -166,7 +166,7 @@ fn answer_body(answer: ContextAnswer, receipt: Receipt) -> ContextAnswerBody {
             tokenizer: answer.budget.tokenizer.as_str(),
         },
         citations: answer.citations.into_iter().enumerate().map(citation_body).collect(),
-        evidence: EvidenceBody { level: answer.evidence.level.as_str(), score: answer.evidence.score },
+        evidence: EvidenceBody { level: answer.evidence.level.as_str(), score: wire::score(answer.evidence.score) },
         omitted: omitted.collect(),
         degraded: answer.degraded,
         seq: answer.seq.0,

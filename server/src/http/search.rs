@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::http::documents::url;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
-use crate::http::wire::{Body, Place, bounded};
+use crate::http::wire::{self, Body, Place, bounded};
 
 /// Passages given when the request does not say how many.
 const TOP_K_DEFAULT: usize = 10;
@@ -85,8 +85,8 @@ pub(crate) struct SearchBody {
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
 pub(crate) struct Scores {
-    lexical: Option<f32>,
-    dense: Option<f32>,
+    lexical: Option<f64>,
+    dense: Option<f64>,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -104,7 +104,7 @@ pub(crate) struct ResultBody {
     /// Bytes of the version's normalised text.
     span: [u32; 2],
     text: String,
-    score: f32,
+    score: f64,
     scores: Scores,
 }
 
@@ -152,8 +152,8 @@ fn result_body(citation: Citation, tenant: &str) -> ResultBody {
         lines: [citation.lines.0, citation.lines.1],
         span: [citation.span.start, citation.span.end],
         text: citation.quote,
-        score: citation.score,
-        scores: Scores { lexical: citation.lexical, dense: citation.dense },
+        score: wire::score(citation.score),
+        scores: Scores { lexical: citation.lexical.map(wire::score), dense: citation.dense.map(wire::score) },
     }
 }
 

@@ -107,6 +107,8 @@ pub(crate) async fn record(State(app): State<App>, mut request: Request, next: N
     let watch = Stopwatch::start();
     let mut response = answer(&app, &trail, request, next).instrument(span).await;
     count(&trail, response.status(), watch);
+    let (status, ms) = (response.status().as_u16(), watch.elapsed_ms());
+    tracing::debug!(request = id, action = trail.action(), status, ms, "answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -124,9 +126,23 @@ fn count(trail: &Trail, status: StatusCode, watch: Stopwatch) {
     metrics::histogram!("catena_request_seconds", "action" => trail.action()).record(watch.elapsed().as_secs_f64());
 }
 
-async fn answer(app: &App, trail: &Trail, mut request: Request, next: Next) -> Response {
-    let Ok(_turn) = app.turns().try_acquire() else { return Problem::busy().into_response() };
-    let response = match door::authenticate(app, request.headers()).await {
+async fn answer(app: &App, trail: &Trail, request: Request, next: Next) -> Response {
+    let response = match app.turns().try_acquire() {
+        Ok(_turn) => admitted(app, trail, request, next).await,
+        Err(_) => {
+            trail.doing("request.busy");
+            Problem::busy().into_response()
+        }
+    };
+    let reason = response.extensions().get::<ProblemCode>().map(|code| code.0);
+    match commit(app, trail, response.status().as_u16(), reason).await {
+        Ok(()) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn admitted(app: &App, trail: &Trail, mut request: Request, next: Next) -> Response {
+    match door::authenticate(app, request.headers()).await {
         Ok(credential) => {
             trail.presented(&credential);
             request.extensions_mut().insert(Arc::new(credential));
@@ -136,11 +152,6 @@ async fn answer(app: &App, trail: &Trail, mut request: Request, next: Next) -> R
             trail.doing("request.refused");
             problem.into_response()
         }
-    };
-    let reason = response.extensions().get::<ProblemCode>().map(|code| code.0);
-    match commit(app, trail, response.status().as_u16(), reason).await {
-        Ok(()) => response,
-        Err(problem) => problem.into_response(),
     }
 }
 

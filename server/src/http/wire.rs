@@ -119,6 +119,11 @@ impl From<LeafRef> for Receipt {
     }
 }
 
+/// A score on the wire: the same digits through every door, and no more of them than mean something.
+pub(crate) fn score(score: f32) -> f64 {
+    (f64::from(score) * 1e6).round() / 1e6
+}
+
 /// Hexadecimal digits of bytes.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

@@ -86,32 +86,21 @@ pub(crate) async fn write(connection: &mut SqliteConnection, of: TextOf<'_>, blo
 
 /// The whole text, checked against its length.
 pub(crate) async fn read(connection: &mut SqliteConnection, of: TextOf<'_>, text_bytes: u64) -> Result<String> {
-    let length = u32::try_from(text_bytes).map_err(|_| of.damaged())?;
-    read_span(connection, of, Span { start: 0, end: length }).await
-}
-
-/// The text under a span of the version.
-pub(crate) async fn read_span(connection: &mut SqliteConnection, of: TextOf<'_>, span: Span) -> Result<String> {
-    if span.start == span.end {
-        return Ok(String::new());
-    }
+    let end = u32::try_from(text_bytes).map_err(|_| of.damaged())?;
     let rows = sqlx::query(
         "SELECT start_byte, zstd FROM version_text
-         WHERE tenant = $1 AND doc = $2 AND version = $3 AND start_byte > $4 AND start_byte < $5
-         ORDER BY start_byte",
+         WHERE tenant = $1 AND doc = $2 AND version = $3 ORDER BY start_byte",
     )
     .bind(of.tenant.as_str())
     .bind(of.doc.0)
     .bind(of.version.0)
-    .bind(i64::from(span.start) - BLOCK_BYTES as i64)
-    .bind(span.end)
     .fetch_all(connection)
     .await?;
     let mut blocks = Vec::with_capacity(rows.len());
     for row in rows {
         blocks.push((row.u32("start_byte")?, row.blob("zstd")?));
     }
-    join(of, span, &blocks)
+    join(of, Span { start: 0, end }, &blocks)
 }
 
 /// The text under a span, from the stored blocks that may touch it, in order.
