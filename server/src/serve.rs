@@ -1,6 +1,7 @@
 //! `catena serve`: starts, says where it listens, drains when it is told to stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,35 +20,30 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Runs the service until SIGTERM or an interrupt.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     telemetry::start(settings.log_format);
-    let stop = StopSignals::listen().context("signals cannot be received")?;
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be gathered")?;
+    let mut stop = StopSignals::listen().context("signals cannot be received")?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!("{} cannot be listened on; is another service there? Choose one with --listen", settings.listen)
     })?;
     let address = listener.local_addr()?;
-    let (app, minted) = App::open(settings, metrics).await?;
-    if let Some(key) = minted {
-        println!("operator key (shown this once, keep it): {key}");
-    }
-    app.ingest().recover().await.context("the index cannot be brought up to the catalog")?;
-    let hints = match app.settings().demo {
-        Demo::On => Some(
-            demo::load(&app).await.context("the demo tenants cannot be loaded")?.hints(&format!("http://{address}")),
-        ),
-        Demo::Off => None,
+    let app = tokio::select! {
+        app = prepare(settings, address) => app?,
+        () = stop.asked_for() => {
+            tracing::info!("stopped before the service was ready; the next start goes on from here");
+            return Ok(());
+        }
     };
-    app.set_caught_up();
-    app.warm().await;
-
     let jobs = tokio::spawn({
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
         async move { ingest.run_jobs(stop).await }
     });
-    println!("listening on http://{address}");
-    if let Some(hints) = hints {
-        println!("\n{hints}");
-    }
-    let stopped = stop.asked_for(app.clone());
+    let stopped = {
+        let app = app.clone();
+        async move {
+            stop.asked_for().await;
+            tracing::info!("stopping: no new requests, those at work are finished");
+            app.stop().cancel();
+        }
+    };
     let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(stopped);
     tokio::select! {
         served = serving.into_future() => served.context("the listener failed")?,
@@ -56,6 +52,27 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(DRAIN, jobs).await;
     app.catalog().close().await?;
     Ok(())
+}
+
+/// Everything that must be so before the service says that it listens.
+async fn prepare(settings: Settings, address: SocketAddr) -> anyhow::Result<App> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be gathered")?;
+    let (app, minted) = App::open(settings, metrics).await?;
+    if let Some(key) = minted {
+        println!("operator key (shown this once, keep it): {key}");
+    }
+    app.ingest().recover().await.context("the index cannot be brought up to the catalog")?;
+    let demo = match app.settings().demo {
+        Demo::On => Some(demo::load(&app).await.context("the demo tenants cannot be loaded")?),
+        Demo::Off => None,
+    };
+    app.set_caught_up();
+    app.warm().await;
+    println!("listening on http://{address}");
+    if let Some(demo) = demo {
+        println!("\n{}", demo.hints(&format!("http://{address}")));
+    }
+    Ok(app)
 }
 
 /// What asks the service to stop. Listened to before the service says that it listens, so that no signal is lost.
@@ -69,14 +86,12 @@ impl StopSignals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Ends when somebody wants the service to stop, and tells everybody else.
-    async fn asked_for(mut self, app: App) {
+    /// Ends when somebody wants the service to stop.
+    async fn asked_for(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-        tracing::info!("stopping: no new requests, those at work are finished");
-        app.stop().cancel();
     }
 }
 
