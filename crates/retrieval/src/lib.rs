@@ -1,7 +1,7 @@
 //! A question becomes ranked passages, or a context: the best passages that fit a token budget, each with a citation.
 //!
 //! A query is a chain of types, and each stage accepts only the one before:
-//! [`Candidates`](candidates::Candidates) → [`Fused`](fuse::Fused) → [`Admitted`](gate::Admitted) → [`Packed`](pack::Packed).
+//! [`Candidates`] → [`Fused`] → [`Admitted`] → [`Packed`](pack::Packed).
 //! So the gate cannot be skipped, and neither can the record: an answer is made only together with its leaf.
 //!
 //! Promises: no passage leaves that the current access list does not admit at that moment; every quote is its span of
