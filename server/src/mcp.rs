@@ -123,7 +123,7 @@ impl Door {
             let (caller, scope) = self.enter(&request, "context").await?;
             context::run(&self.0, &caller, &scope, ask).await
         };
-        told(answer.await)
+        told_in_words(answer.await)
     }
 
     #[tool(
@@ -201,6 +201,16 @@ fn on_behalf(parts: &Parts) -> Result<Option<OnBehalf>, Problem> {
     let groups = groups.unwrap_or_default();
     let groups = groups.split(',').map(str::trim).filter(|group| !group.is_empty()).map(str::to_owned).collect();
     Ok(Some(As { user, groups }.parse()?))
+}
+
+/// A context as the model reads it: the text alone, which is what the budget was for. The rest is for programs.
+fn told_in_words(answer: Result<context::ContextAnswerBody, Problem>) -> Result<CallToolResult, ErrorData> {
+    let words = answer.as_ref().map(context::ContextAnswerBody::words).unwrap_or_default();
+    let mut result = told(answer)?;
+    if result.is_error != Some(true) {
+        result.content = vec![ContentBlock::text(words)];
+    }
+    Ok(result)
 }
 
 /// An answer or a problem, as the model reads it.

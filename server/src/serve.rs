@@ -17,6 +17,9 @@ use crate::{demo, http};
 /// How long requests and jobs that are at work may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How often the figures are folded.
+const UPKEEP: Duration = Duration::from_secs(10);
+
 /// Runs the service until SIGTERM or an interrupt.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     telemetry::start(settings.log_format);
@@ -36,6 +39,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
         async move { ingest.run_jobs(stop).await }
     });
+    let upkeep = tokio::spawn(keep_figures(app.clone()));
     let stopped = {
         let app = app.clone();
         async move {
@@ -49,6 +53,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         served = serving.into_future() => served.context("the listener failed")?,
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
+    upkeep.abort();
     let _ = tokio::time::timeout(DRAIN, jobs).await;
     app.catalog().close().await?;
     Ok(())
@@ -92,6 +97,14 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Folds timings into their histograms now and then, so that they do not pile up where nobody scrapes.
+async fn keep_figures(app: App) {
+    loop {
+        clock::pause(UPKEEP).await;
+        app.metrics().run_upkeep();
     }
 }
 

@@ -116,6 +116,15 @@ async fn a_citation_is_valid_then_superseded_and_a_forged_one_is_found_out() {
 
     admin.write("rates.md", "# Rates\n\nThe ferry costs six crowns.").await;
     assert_eq!(verdicts(json!([cited])).await, ["superseded"]);
+    // Nobody reads an earlier text out by guessing at it; administrators are told whether it stood there.
+    let guess = with("quote", json!("The ferry costs five crowns."));
+    assert_eq!(verdicts(json!([guess])).await, ["superseded"]);
+    let asked = json!({"citations": [guess, cited]});
+    let told = admin.post(&admin.path("citations:verify"), &asked).await.expect(200).json();
+    assert_eq!(
+        (&told["results"][0]["verdict"], &told["results"][1]["verdict"]),
+        (&json!("altered"), &json!("superseded"))
+    );
     admin.put(&admin.path("documents/rates.md/acl"), &json!({"allow": ["group:board"]})).await.expect(200);
     assert_eq!(verdicts(json!([cited])).await, ["unavailable"]);
     admin.put(&admin.path("documents/rates.md/acl"), &json!({"allow": ["everyone"]})).await.expect(200);

@@ -52,6 +52,11 @@ async fn the_reference_client_gets_what_http_gives_in_both_of_its_modes() {
         for at in 0..3 {
             assert_eq!(answer(at)["isError"], false, "{mode}: {}", answer(at));
             let as_text = answer(at)["text"].as_str().expect("a text for clients that read no structure");
+            if at == 1 {
+                // A context is read by a model, and the budget is for what it reads.
+                assert_eq!(as_text, answer(at)["structured"]["text"], "{mode}");
+                continue;
+            }
             let as_text: Value = serde_json::from_str(as_text).expect("the text is the same JSON");
             assert_eq!(as_text, answer(at)["structured"], "{mode}");
         }

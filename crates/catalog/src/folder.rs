@@ -3,9 +3,9 @@
 //! Promises: one process at a time; the secret is made once, readable by its owner alone, and on the disk before it is
 //! used; a database without its secret is not opened, because every key would silently stop working.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,13 @@ pub(crate) struct Folder {
     path: PathBuf,
     lock: File,
     pepper: Pepper,
+}
+
+/// The database's file, for its owner alone, whatever the folder allows; the log beside it takes on its mode.
+fn make_private(database: &Path) -> Result<()> {
+    let owner_only = Permissions::from_mode(0o600);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(database);
+    file.and_then(|file| file.set_permissions(owner_only)).map_err(failed("cannot make private", database))
 }
 
 impl Folder {
@@ -43,6 +50,7 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(failed("cannot lock", &lock_path)(error)),
         }
         let pepper = Pepper::new(secret(path)?);
+        make_private(&database(path))?;
         Ok(Self { path: path.to_owned(), lock, pepper })
     }
 

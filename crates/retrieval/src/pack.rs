@@ -116,7 +116,9 @@ fn choose(list: Vec<Passage>, mark: &str, budget: Budget, rules: &PackRules) -> 
     let (mut chosen, mut left) = (Vec::new(), Vec::new());
     for passage in list {
         let taken = per_document.entry(passage.stored.doc.0).or_default();
-        let reason = if *taken >= rules.per_document {
+        // What joins a passage that is there already is no passage of its own.
+        let joins = chosen.iter().any(|other| follows(other, &passage) || follows(&passage, other));
+        let reason = if *taken >= rules.per_document && !joins {
             Some(Reason::PerDocument)
         } else if words.contains(&words_of(&passage)) {
             Some(Reason::Duplicate)
@@ -132,7 +134,7 @@ fn choose(list: Vec<Passage>, mark: &str, budget: Budget, rules: &PackRules) -> 
         match reason {
             Some(reason) => left.push(Left { passage, reason }),
             None => {
-                *taken += 1;
+                *taken += usize::from(!joins);
                 words.insert(words_of(&passage));
                 chosen.push(passage);
             }
@@ -296,10 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn a_document_gives_no_more_passages_than_allowed() {
-        let packed = packed(chunks(1), 2_000, 2).unwrap();
-        assert_eq!(packed.left.len(), 1);
-        assert_eq!(packed.left[0].reason, Reason::PerDocument);
+    fn a_document_gives_no_more_passages_than_allowed_and_joined_ones_count_once() {
+        let mut list = chunks(1);
+        list.swap(1, 2);
+        let one = packed(list.clone(), 2_000, 1).unwrap();
+        assert_eq!((one.passages.len(), one.left.len()), (1, 1));
+        assert_eq!(one.left[0].reason, Reason::PerDocument);
+        let whole = packed(chunks(1), 2_000, 1).unwrap();
+        assert_eq!((whole.passages.len(), whole.left.len()), (1, 0));
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub(crate) struct VerifyBody {
 pub(crate) struct Verdict {
     document: String,
     version: u32,
-    /// `valid`: the quote stands there in the current version. `superseded`: it stands in that version, and there is a
-    /// newer one. `altered`: other words stand there. `unavailable`: the document is not there, or not yours to see.
+    /// `valid`: the quote stands there in the current version. `superseded`: there is a newer version; that the quote
+    /// stands in the cited one is checked for administrators alone. `altered`: other words stand there. `unavailable`: the document is not there, or not yours to see.
     verdict: &'static str,
 }
 
@@ -73,9 +73,15 @@ async fn judge(app: &App, scope: &catena_access::Scope, cited: &CitedBody) -> Re
     let version = VersionNo(cited.version);
     let Some(current) = app.catalog().current(scope, &id).await? else { return Ok("unavailable") };
     let Some((text, _)) = app.catalog().version_text(scope, &id, version).await? else { return Ok("unavailable") };
+    let is_current = current.version == version;
+    // Word for word, an earlier text is checked for administrators alone: its access list may have been narrower than
+    // today's, and whoever may ask often enough could read it out letter by letter.
+    if !is_current && !scope.principal().is_administrator() {
+        return Ok("superseded");
+    }
     let quoted = Span::new(cited.span[0], cited.span[1]).and_then(|span| span.of(&text));
     Ok(match quoted {
-        Some(text) if text == cited.quote && current.version == version => "valid",
+        Some(text) if text == cited.quote && is_current => "valid",
         Some(text) if text == cited.quote => "superseded",
         _ => "altered",
     })

@@ -131,6 +131,13 @@ pub(crate) struct ContextAnswerBody {
     timings_ms: TimingsBody,
 }
 
+impl ContextAnswerBody {
+    /// What a model reads of it; never empty, because some clients take an empty text for a failure.
+    pub(crate) fn words(&self) -> String {
+        if self.text.is_empty() { "No passage was found.".to_owned() } else { self.text.clone() }
+    }
+}
+
 fn citation_body((at, citation): (usize, Citation)) -> CitationBody {
     CitationBody {
         marker: at + 1,

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
-use catena_access::Right;
+use catena_access::{Right, Scope};
 use catena_catalog::{Change, Document, DocumentRow, Expect, VersionRow};
 use catena_domain::{DocumentId, ErrorKind};
 use catena_ingest::{Freshness, Put};
@@ -139,7 +139,9 @@ pub(crate) struct DocumentBody {
     /// The same as `attributes`, under the name that agents' clients expect.
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) source: Option<String>,
-    pub(crate) acl: AclBody,
+    /// For keys that write documents or administer the tenant, as themselves; absent for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) acl: Option<AclBody>,
     pub(crate) modified_at: Option<String>,
     pub(crate) indexed_at: String,
     /// The normalised text, which spans refer to.
@@ -154,7 +156,10 @@ pub(crate) fn url(uri: Option<&str>, tenant: &str, document: &str) -> String {
 }
 
 impl DocumentBody {
-    pub(crate) fn of(document: Document, tenant: &str) -> Self {
+    pub(crate) fn of(document: Document, scope: &Scope) -> Self {
+        let tenant = scope.tenant().as_str();
+        let rights = scope.rights();
+        let keeps_lists = (rights.has(Right::Write) || rights.has(Right::Admin)) && !scope.is_on_behalf();
         let attributes: BTreeMap<String, String> = document.attributes;
         Self {
             id: document.id.to_string(),
@@ -168,7 +173,7 @@ impl DocumentBody {
             metadata: attributes.clone(),
             attributes,
             source: document.source,
-            acl: AclBody::of(&document.acl),
+            acl: keeps_lists.then(|| AclBody::of(&document.acl)),
             modified_at: document.modified_at.map(wire::time),
             indexed_at: wire::time(document.indexed_at),
             text: document.text,
@@ -197,16 +202,11 @@ pub(crate) async fn get(
 }
 
 /// Reads a document for HTTP and MCP alike, and notes what leaves.
-pub(crate) async fn read(
-    app: &App,
-    caller: &Caller,
-    scope: &catena_access::Scope,
-    document: &str,
-) -> Result<DocumentBody, Problem> {
+pub(crate) async fn read(app: &App, caller: &Caller, scope: &Scope, document: &str) -> Result<DocumentBody, Problem> {
     let id = DocumentId::new(document).map_err(|_| Problem::not_found())?;
     let document = app.catalog().document(scope, &id).await?.ok_or_else(Problem::not_found)?;
     let rule = document.rule.to_string();
-    let body = DocumentBody::of(document, scope.tenant().as_str());
+    let body = DocumentBody::of(document, scope);
     caller.trail.left(catena_audit::Object {
         version: Some(body.version),
         sha256: Some(body.text_sha256.clone()),

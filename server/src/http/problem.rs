@@ -5,6 +5,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use catena_access::Right;
 use catena_catalog::CatalogError;
 use catena_domain::{ErrorKind, limits};
 use catena_ingest::IngestError;
@@ -72,8 +73,11 @@ impl Problem {
     }
 
     pub(crate) fn missing_right(right: &str) -> Self {
-        let detail =
-            format!("This key lacks the scope `{right}`. Ask an administrator of the tenant for one that has it.");
+        let detail = if right == Right::Operator.as_str() {
+            "This needs the operator's key, which whoever runs the service has.".to_owned()
+        } else {
+            format!("This key lacks the scope `{right}`. Ask an administrator of the tenant for one that has it.")
+        };
         Self::new(StatusCode::FORBIDDEN, "missing-scope", "The key may not do this", detail)
     }
 
@@ -160,6 +164,12 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn sentence(text: &str) -> String {
+    let text = text.trim_start_matches("Failed to deserialize the JSON body into the target type: ");
+    let text = text.trim_start_matches("Failed to parse the request body as JSON: ");
+    // A field's name stays as it is written.
+    if text.split(' ').next().is_some_and(|word| word.contains(['_', '.', '`', '"'])) {
+        return format!("{}.", text.trim_end_matches('.'));
+    }
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };

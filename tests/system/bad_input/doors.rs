@@ -47,7 +47,7 @@ async fn a_key_without_the_scope_is_told_which_one_it_lacks() {
         assert_says(&reader.get(&reader.path(path)).await.refused(403, "missing-scope"), &[scope]);
     }
     let tenants = reader.post("/v1/tenants", &json!({"id": "mine"})).await.refused(403, "missing-scope");
-    assert_says(&tenants, &["`operator`"]);
+    assert_says(&tenants, &["operator's key"]);
     for scopes in [json!([]), json!(["operator"]), json!(["everything"])] {
         let body = json!({"name": "k", "scopes": scopes});
         ground.admin.post(&ground.admin.path("keys"), &body).await.refused(422, "invalid-request");
