@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use catena_access::Scope;
 use catena_catalog::{GenerationRow, IndexRow};
 use catena_domain::{ErrorKind, Seq, TenantId};
 use catena_index::{Generation, IndexError, LiveTable, RowInput};
+use catena_runtime::clock;
 use tokio::sync::Mutex;
 
 use crate::{Ingest, IngestError, Shared};
@@ -20,6 +22,10 @@ const DOCUMENTS_PER_SEGMENT: usize = 256;
 
 /// Fewer segments than this are left alone, without reading the whole live table to find out.
 const MERGE_FROM_SEGMENTS: usize = 8;
+
+/// How long a failed publication waits before it is tried again, each time.
+const RETRY_AFTER: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
 
 /// How long a writer waits for its write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +80,17 @@ impl Ingest {
         }
         let (ingest, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
-            if let Err(error) = ingest.publish(&tenant).await {
-                tracing::error!(%tenant, %error, kind = error.kind().as_str(), "publishing failed");
+            for wait in RETRY_AFTER {
+                let Err(error) = ingest.publish(&tenant).await else { return };
+                tracing::error!(%tenant, %error, kind = error.kind().as_str(), ?wait, "publishing failed; it is tried again");
+                if publisher.scheduled.swap(true, Ordering::AcqRel) {
+                    // A later write's publication is on its way and takes this one along.
+                    return;
+                }
+                clock::pause(wait).await;
             }
+            publisher.scheduled.store(false, Ordering::Release);
+            tracing::error!(%tenant, "publishing is given up until the next write or start");
         });
     }
 
