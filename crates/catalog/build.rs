@@ -1,5 +1,5 @@
 //! Builds the catalog again when a migration is added.
 
 fn main() {
-    println!("cargo:rerun-if-changed=../../migrations/sqlite");
+    println!("cargo:rerun-if-changed=../../migrations");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use catena_access::Scope;
-use catena_catalog::Catalog;
+use catena_catalog::{Catalog, Database, PostgresPlace};
 use catena_embedding::{Embedder, find_library, open_model};
 use catena_index::Index;
 use catena_ingest::Ingest;
@@ -31,6 +31,9 @@ struct Arguments {
     /// The service's data folder. No service may run on it.
     #[arg(long, env = "CATENA_DATA")]
     data: PathBuf,
+    /// The catalog in PostgreSQL, if the service has it there.
+    #[arg(long, env = "CATENA_CATALOG", hide_env_values = true, value_name = "URL")]
+    catalog: Option<String>,
     /// The folder with models.
     #[arg(long, env = "CATENA_MODELS")]
     models: Option<PathBuf>,
@@ -63,7 +66,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if !arguments.data.is_dir() {
         bail!("{} is no data folder; name the one of the service with --data", arguments.data.display());
     }
-    let catalog = Catalog::open(&arguments.data).await.context("the catalog cannot be opened")?;
+    let database = match &arguments.catalog {
+        Some(url) => Database::Postgres(PostgresPlace::new(url, None)),
+        None => Database::Embedded,
+    };
+    let catalog = Catalog::open(&arguments.data, &database).await.context("the catalog cannot be opened")?;
     let worked = work(&arguments, &catalog).await;
     catalog.close().await?;
     let jobs = worked?;

@@ -44,7 +44,8 @@ struct Parts {
 impl App {
     /// Opens the data folder, the model and the index. Says what is missing and how to mend it.
     pub(crate) async fn open(settings: Settings, metrics: PrometheusHandle) -> anyhow::Result<(Self, Option<String>)> {
-        let catalog = Catalog::open(&settings.data).await.context("the catalog cannot be opened")?;
+        let catalog =
+            Catalog::open(&settings.data, &settings.database).await.context("the catalog cannot be opened")?;
         let embedder = embedder(&settings)?;
         let compute = Compute::start(settings.workers)?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));

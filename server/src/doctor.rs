@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use catena_catalog::{Catalog, CatalogError};
+use catena_catalog::{Catalog, CatalogError, Database};
 use catena_embedding::{Embedder, ModelSpec, check_library, find_library, open_model, registry_names};
 use catena_runtime::clock::Stopwatch;
 
@@ -82,7 +82,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     if let (Some(library), Some(model)) = (library, model) {
         say(embedding(model, &library).await);
     }
-    let (usage, found) = data(&settings.data).await;
+    let (usage, found) = data(&settings.data, &settings.database).await;
     say(found);
     say(address(settings, usage));
     say(corpora(&settings.corpora));
@@ -162,10 +162,10 @@ async fn embedding(model: ModelSpec, library: &Path) -> Finding {
     }
 }
 
-async fn data(folder: &Path) -> (Use, Finding) {
+async fn data(folder: &Path, database: &Database) -> (Use, Finding) {
     const WHAT: &str = "data folder";
     let shown = folder.display();
-    if !folder.join(CATALOG).is_file() {
+    if matches!(database, Database::Embedded) && !folder.join(CATALOG).is_file() {
         let found = match writable(folder) {
             Ok(()) if folder.is_dir() => good(WHAT, format!("{shown} can be written; it holds nothing so far")),
             Ok(()) => good(WHAT, format!("{shown} is not there yet; a service makes it")),
@@ -173,12 +173,13 @@ async fn data(folder: &Path) -> (Use, Finding) {
         };
         return (Use::Free, found);
     }
-    let catalog = match Catalog::open(folder).await {
+    let catalog = match Catalog::open(folder, database).await {
         Ok(catalog) => catalog,
         Err(CatalogError::Locked { .. }) => {
             let text = format!("a service runs on {shown}; stop it before starting another");
             return (Use::Running, remark(WHAT, text));
         }
+        Err(error @ CatalogError::Taken { .. }) => return (Use::Running, remark(WHAT, error.to_string())),
         Err(error) => return (Use::Free, missing(WHAT, error.to_string())),
     };
     let tenants = catalog.all_tenants().await;
@@ -230,7 +231,7 @@ mod tests {
     async fn a_folder_that_is_not_there_is_no_fault_and_is_not_made() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("a/b");
-        assert_eq!(data(&folder).await.1.grade, Grade::Good);
+        assert_eq!(data(&folder, &Database::Embedded).await.1.grade, Grade::Good);
         assert!(!parent.path().join("a").exists());
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }
@@ -238,14 +239,14 @@ mod tests {
     #[tokio::test]
     async fn a_folder_in_usageis_told_apart_from_a_broken_one() {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(folder.path()).await.unwrap();
-        let (usage, found) = data(folder.path()).await;
+        let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
+        let (usage, found) = data(folder.path(), &Database::Embedded).await;
         assert_eq!((usage, found.grade), (Use::Running, Grade::Remark));
         catalog.close().await.unwrap();
         drop(catalog);
-        assert_eq!(data(folder.path()).await.1.grade, Grade::Good);
+        assert_eq!(data(folder.path(), &Database::Embedded).await.1.grade, Grade::Good);
         std::fs::remove_file(folder.path().join("secret.key")).unwrap();
-        let (_, found) = data(folder.path()).await;
+        let (_, found) = data(folder.path(), &Database::Embedded).await;
         assert_eq!(found.grade, Grade::Missing, "{found}");
         assert!(found.text.contains("secret.key"), "{found}");
     }

@@ -47,6 +47,12 @@ struct ServeArguments {
     /// The folder that holds everything the service knows; made if it is not there.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Keep the catalog in PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with a role that owns nothing.
+    #[arg(long, env = "CATENA_CATALOG", hide_env_values = true, value_name = "URL")]
+    catalog: Option<String>,
+    /// The same as the role that owns the schema, to bring it up to date at this start.
+    #[arg(long, env = "CATENA_CATALOG_OWNER", hide_env_values = true, value_name = "URL")]
+    catalog_owner: Option<String>,
     /// Where to listen; only this machine reaches the default, 127.0.0.1:8080.
     #[arg(long)]
     listen: Option<SocketAddr>,
@@ -58,7 +64,8 @@ struct ServeArguments {
 impl ServeArguments {
     fn settings(self) -> anyhow::Result<Settings> {
         let demo = if self.demo { Demo::On } else { Demo::Off };
-        Settings::gather(Flags { config: self.config, data: self.data, listen: self.listen, demo })
+        let Self { config, data, catalog, catalog_owner, listen, .. } = self;
+        Settings::gather(Flags { config, data, catalog, catalog_owner, listen, demo })
     }
 }
 

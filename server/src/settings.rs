@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use catena_catalog::{Database, PostgresPlace};
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
 use serde::Deserialize;
@@ -29,6 +30,8 @@ const OTHER_VARIABLES: [&str; 7] = [
 #[serde(deny_unknown_fields)]
 pub(crate) struct Given {
     data: Option<PathBuf>,
+    catalog: Option<String>,
+    catalog_owner: Option<String>,
     listen: Option<SocketAddr>,
     models: Option<PathBuf>,
     model: Option<String>,
@@ -54,6 +57,8 @@ enum LogFormatName {
 pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) catalog: Option<String>,
+    pub(crate) catalog_owner: Option<String>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) demo: Demo,
 }
@@ -70,6 +75,7 @@ pub(crate) enum Demo {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
+    pub(crate) database: Database,
     pub(crate) listen: SocketAddr,
     pub(crate) models: PathBuf,
     pub(crate) model: String,
@@ -93,7 +99,9 @@ impl Settings {
         let project = PathBuf::from(project);
         let given = variables.over(file);
         let demo_data = || project.join("demo");
+        let catalog = flags.catalog.or(given.catalog);
         let settings = Self {
+            database: database(catalog, flags.catalog_owner.or(given.catalog_owner))?,
             data: flags.data.or(given.data).unwrap_or_else(|| match flags.demo {
                 Demo::On => demo_data(),
                 Demo::Off => PathBuf::from("catena-data"),
@@ -144,6 +152,8 @@ impl Given {
     fn over(self, other: Self) -> Self {
         Self {
             data: self.data.or(other.data),
+            catalog: self.catalog.or(other.catalog),
+            catalog_owner: self.catalog_owner.or(other.catalog_owner),
             listen: self.listen.or(other.listen),
             models: self.models.or(other.models),
             model: self.model.or(other.model),
@@ -157,6 +167,25 @@ impl Given {
             corpora: self.corpora.or(other.corpora),
         }
     }
+}
+
+/// Where the catalog is: in the data folder, unless an address says otherwise. No error repeats an address, because a
+/// password may stand in it.
+pub(crate) fn database(catalog: Option<String>, owner: Option<String>) -> anyhow::Result<Database> {
+    let Some(url) = catalog else {
+        if owner.is_some() {
+            bail!(
+                "catalog_owner is given but catalog is not; give both, or neither to keep the catalog in the data folder"
+            );
+        }
+        return Ok(Database::Embedded);
+    };
+    for (setting, url) in [("catalog", Some(&url)), ("catalog_owner", owner.as_ref())] {
+        if !url.is_none_or(|url| ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))) {
+            bail!("{setting} is not an address like postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+        }
+    }
+    Ok(Database::Postgres(PostgresPlace::new(url, owner)))
 }
 
 fn from_file(named: Option<&Path>) -> anyhow::Result<Given> {

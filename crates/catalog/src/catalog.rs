@@ -5,7 +5,8 @@ use std::path::Path;
 use catena_access::Pepper;
 
 use crate::error::Result;
-use crate::sqlite::{Recorder, Store};
+use crate::store::{Database, Store};
+use crate::tables::Recorder;
 
 /// An open catalog. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -15,10 +16,10 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Opens the catalog in `folder`, making it if it is not there, and brings its schema up to date. The folder is
-    /// this process's alone until [`Catalog::close`], or until the last handle is gone.
-    pub async fn open(folder: &Path) -> Result<Self> {
-        let store = Store::open(folder).await?;
+    /// Opens the catalog in `database`, with the secret in `folder`, making what is not there, and brings the schema up
+    /// to date. Folder and catalog are this process's alone until [`Catalog::close`], or until the last handle is gone.
+    pub async fn open(folder: &Path, database: &Database) -> Result<Self> {
+        let store = Store::open(folder, database).await?;
         let recorder = Recorder::start(store.clone());
         Ok(Self { store, recorder })
     }

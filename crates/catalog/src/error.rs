@@ -31,6 +31,60 @@ pub enum CatalogError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The folder's secret is not the one that the catalog was made with.
+    #[error("{} is not the secret that this catalog was made with, so no stored key could be checked; put the right one there: from the backup, or from the machine that served this catalog before", path.display())]
+    OtherSecret {
+        /// The secret's file.
+        path: PathBuf,
+    },
+    /// The database cannot be reached.
+    #[error(
+        "the catalog's {place} cannot be reached: {source}; check that PostgreSQL runs there and takes this role and password"
+    )]
+    Unreachable {
+        /// Which database.
+        place: String,
+        /// What the driver said.
+        source: Arc<sqlx::Error>,
+    },
+    /// Another service holds the catalog in this database.
+    #[error("another catena serves the catalog in {place}; stop it, or name another database")]
+    Taken {
+        /// Which database.
+        place: String,
+    },
+    /// The role in the database could undo what keeps tenants apart.
+    #[error(
+        "the role {role} {why}, so the database could not keep tenants apart; make a role for the service alone (NOSUPERUSER NOBYPASSRLS, owner of nothing), name it in `catalog`, and the schema's owner in `catalog_owner`"
+    )]
+    RoleTooStrong {
+        /// The role.
+        role: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The database program has known holes.
+    #[error(
+        "PostgreSQL {found} has a known hole in row-level security, or is too old to be known; {needed} or later is needed"
+    )]
+    PostgresTooOld {
+        /// The version that answers.
+        found: String,
+        /// The versions that are needed.
+        needed: &'static str,
+    },
+    /// The schema is not brought up to date, and this role may not do it.
+    #[error(
+        "{place} has schema {found}, and this program needs schema {known}; start once with `catalog_owner` (CATENA_CATALOG_OWNER), the address with the role that owns the schema, and it is brought up to date"
+    )]
+    SchemaOlder {
+        /// Which database.
+        place: String,
+        /// Its schema; zero when there is none, or none that this role sees.
+        found: i64,
+        /// The schema that is needed.
+        known: i64,
+    },
     /// The database library has known defects.
     #[error("sqlite {found} is too old; {needed} or later is needed, because earlier ones can damage the database")]
     SqliteTooOld {
@@ -40,20 +94,22 @@ pub enum CatalogError {
         needed: &'static str,
     },
     /// The database was written by a newer program.
-    #[error("{} has schema {found}, but this program knows only up to schema {known}; run the newer program, or restore an older backup", path.display())]
+    #[error(
+        "{place} has schema {found}, but this program knows only up to schema {known}; run the newer program, or restore an older backup"
+    )]
     SchemaNewer {
         /// The database.
-        path: PathBuf,
+        place: String,
         /// Its schema.
         found: i64,
         /// The newest schema that this program knows.
         known: i64,
     },
     /// The schema could not be brought up to date.
-    #[error("the schema of {} cannot be brought up to date: {reason}", path.display())]
+    #[error("the schema of {place} cannot be brought up to date, and is as it was: {reason}")]
     Migration {
         /// The database.
-        path: PathBuf,
+        place: String,
         /// What went wrong.
         reason: String,
     },
@@ -140,6 +196,12 @@ impl CatalogError {
             Self::Folder { .. }
             | Self::Locked { .. }
             | Self::SecretMissing { .. }
+            | Self::OtherSecret { .. }
+            | Self::Unreachable { .. }
+            | Self::Taken { .. }
+            | Self::RoleTooStrong { .. }
+            | Self::PostgresTooOld { .. }
+            | Self::SchemaOlder { .. }
             | Self::SqliteTooOld { .. }
             | Self::SchemaNewer { .. }
             | Self::Migration { .. }

@@ -2,6 +2,7 @@
 //!
 //! Promises: one process at a time; the secret is made once, readable by its owner alone, and on the disk before it is
 //! used; a database without its secret is not opened, because every key would silently stop working.
+//! Does not: know what is in the database, or where the index lies.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -16,6 +17,16 @@ use crate::CatalogError;
 use crate::error::Result;
 
 const SECRET_BYTES: usize = 32;
+const SECRET_FILE: &str = "secret.key";
+
+/// What a data folder keeps of the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// All of it: the database lies here.
+    Database,
+    /// The secret. The database lies elsewhere.
+    SecretAlone,
+}
 
 /// A data folder that this process alone holds.
 #[derive(Debug)]
@@ -34,7 +45,7 @@ fn make_private(database: &Path) -> Result<()> {
 
 impl Folder {
     /// Makes the folder if it is not there, and takes it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, keeps: Keeps) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("cannot make the folder", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
@@ -50,12 +61,19 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(failed("cannot lock", &lock_path)(error)),
         }
         let pepper = Pepper::new(secret(path)?);
-        make_private(&database(path))?;
+        if keeps == Keeps::Database {
+            make_private(&database(path))?;
+        }
         Ok(Self { path: path.to_owned(), lock, pepper })
     }
 
     pub(crate) fn pepper(&self) -> &Pepper {
         &self.pepper
+    }
+
+    /// The secret's file.
+    pub(crate) fn secret(&self) -> PathBuf {
+        self.path.join(SECRET_FILE)
     }
 
     /// The database's file.
@@ -80,7 +98,7 @@ pub(crate) fn database(folder: &Path) -> PathBuf {
 }
 
 fn secret(folder: &Path) -> Result<[u8; SECRET_BYTES]> {
-    let path = folder.join("secret.key");
+    let path = folder.join(SECRET_FILE);
     let mut bytes = Vec::new();
     match File::open(&path) {
         Ok(file) => {

@@ -11,7 +11,8 @@ mod catalog;
 mod error;
 mod folder;
 mod model;
-mod sqlite;
+mod store;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -23,4 +24,5 @@ pub use model::{
     Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey, StoredLeaf,
     StoredPassage, StoredText, Tenant, VersionRow, Written,
 };
-pub use sqlite::verify_record;
+pub use store::{Database, PostgresPlace};
+pub use tables::verify_record;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use catena_access::{Acl, Credential, Entry, Right, Rights, Scope};
 use catena_audit::Draft;
-use catena_catalog::{Catalog, Change, Expect, GenerationState, JobState};
+use catena_catalog::{Catalog, Change, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
 use catena_embedding::{Embedder, find_library, open_model};
 use catena_index::Index;
@@ -64,7 +64,7 @@ struct Life {
 
 impl Life {
     async fn begin(folder: &TempDir) -> Self {
-        let catalog = Catalog::open(folder.path()).await.unwrap();
+        let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
         let compute = Compute::start(NonZeroUsize::MIN).unwrap();
         let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use catena_audit::{Finding, LEAF_BYTES_MAX, LeafHash, LeafRef, Summary, Verifier};
+use catena_catalog::Database;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
@@ -17,6 +18,7 @@ use super::Ended;
 use super::connection::{ClientError, Connection, ServerArguments};
 use super::output::{note, print};
 use crate::http::wire;
+use crate::settings::database;
 
 /// Leaves of one page.
 const PAGE_LEAVES: u64 = 500;
@@ -45,14 +47,17 @@ pub(crate) struct Export {
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// A file that `audit export` wrote.
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(required_unless_present_any = ["data", "catalog"], conflicts_with_all = ["data", "catalog"])]
     file: Option<PathBuf>,
     /// The chain's head at the time of the export, as `audit export --head` wrote it.
     #[arg(long, value_name = "FILE", requires = "file")]
     head: Option<PathBuf>,
     /// A service's data folder.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "catalog")]
     data: Option<PathBuf>,
+    /// The address of a service's catalog in PostgreSQL.
+    #[arg(long, value_name = "URL")]
+    catalog: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +76,12 @@ impl Head {
 pub(crate) async fn run(command: AuditCommand) -> anyhow::Result<Ended> {
     match command {
         AuditCommand::Export(arguments) => export(arguments).await,
+        AuditCommand::Verify(Verify { catalog: Some(catalog), .. }) => {
+            let found = catena_catalog::verify_record(Path::new(""), &database(Some(catalog), None)?).await;
+            told(found.context("the record in that database cannot be read")?)
+        }
         AuditCommand::Verify(Verify { data: Some(data), .. }) => {
-            let found = catena_catalog::verify_record(&data).await;
+            let found = catena_catalog::verify_record(&data, &Database::Embedded).await;
             let chains = found.with_context(|| format!("the record in {} cannot be read", data.display()))?;
             told(chains)
         }

@@ -10,6 +10,11 @@ async fn leaf_count(home: &Home, tenant: &str) -> u64 {
     home.catalog.chain_head(&admin(tenant)).await.unwrap().map_or(0, |head| head.index + 1)
 }
 
+/// Asks something, which is recorded.
+pub(super) async fn ask(catalog: &Catalog, scope: &Scope) {
+    catalog.record_context(scope, context("ctx_1"), draft("context")).await.unwrap();
+}
+
 fn context(name: &str) -> NewContext {
     let citation = ContextCitation {
         document: id("a"),
@@ -26,9 +31,8 @@ fn context(name: &str) -> NewContext {
     }
 }
 
-#[tokio::test]
-async fn every_write_leaves_exactly_one_leaf_that_says_what_was_done() {
-    let home = home_with_tenants().await;
+async fn every_write_leaves_exactly_one_leaf_that_says_what_was_done(on: On) {
+    let home = on.home_with_tenants().await;
     let (scope, catalog) = (admin("acme"), &home.catalog);
     let mut leaves = vec![catalog.chain_head(&scope).await.unwrap().unwrap()];
     leaves.push(put(catalog, &scope, document("a", "text")).await.leaf);
@@ -59,13 +63,12 @@ async fn every_write_leaves_exactly_one_leaf_that_says_what_was_done() {
     assert_eq!(parsed[1]["objects"][0]["id"], "a");
     assert_eq!(parsed[2].get("seq"), None, "a write that changed nothing claims a sequence number");
     assert_eq!(parsed[13]["objects"][0]["kind"], "context");
-    assert_eq!(chains(home.folder.path()).await["tenant:acme"], leaves.len() as u64);
+    assert_eq!(home.chains().await["tenant:acme"], leaves.len() as u64);
     assert_eq!(leaf_count(&home, "globex").await, 1);
 }
 
-#[tokio::test]
-async fn many_questions_at_once_get_one_leaf_each_and_a_refused_one_disturbs_nobody() {
-    let home = home_with_tenants().await;
+async fn many_questions_at_once_get_one_leaf_each_and_a_refused_one_disturbs_nobody(on: On) {
+    let home = on.home_with_tenants().await;
     let (acme, nowhere) = (tenant("acme"), tenant("nowhere"));
     home.catalog.record_context(&admin("acme"), context("ctx_twice"), draft("context")).await.unwrap();
     let before = leaf_count(&home, "acme").await;
@@ -92,7 +95,7 @@ async fn many_questions_at_once_get_one_leaf_each_and_a_refused_one_disturbs_nob
     assert_eq!(indexes, (before..before + 210).collect::<Vec<_>>());
     assert_eq!(kinds.iter().filter(|kind| **kind == ErrorKind::NotFound).count(), 30);
     assert_eq!(kinds.iter().filter(|kind| **kind == ErrorKind::Conflict).count(), 30);
-    let lengths = chains(home.folder.path()).await;
+    let lengths = home.chains().await;
     assert_eq!((lengths["tenant:acme"], lengths["service"]), (before + 210, 30));
     assert_eq!(home.catalog.service_head(&operator()).await.unwrap().unwrap().index, 29);
     assert_eq!(home.catalog.service_leaves(&operator(), 28, 10).await.unwrap().len(), 2);
@@ -100,10 +103,10 @@ async fn many_questions_at_once_get_one_leaf_each_and_a_refused_one_disturbs_nob
 
 #[tokio::test]
 async fn more_waiting_leaves_than_the_queue_holds_are_refused_and_not_forgotten() {
-    let home = home_with_tenants().await;
+    let home = On::Sqlite.home_with_tenants().await;
     let acme = tenant("acme");
     // The writer is taken, so that nothing drains the queue.
-    let tx = home.catalog.store.write().await.unwrap();
+    let tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
     let asked: Vec<_> = (0..2_000)
         .map(|_| {
             let (catalog, acme) = (home.catalog.clone(), acme.clone());
@@ -123,12 +126,11 @@ async fn more_waiting_leaves_than_the_queue_holds_are_refused_and_not_forgotten(
         }
     }
     assert!(done >= 1_024 && busy > 0, "{done} done, {busy} refused");
-    assert_eq!(chains(home.folder.path()).await["tenant:acme"], 1 + done);
+    assert_eq!(home.chains().await["tenant:acme"], 1 + done);
 }
 
-#[tokio::test]
-async fn a_receipt_is_for_who_asked_and_for_administrators_and_auditors() {
-    let home = home_with_tenants().await;
+async fn a_receipt_is_for_who_asked_and_for_administrators_and_auditors(on: On) {
+    let home = on.home_with_tenants().await;
     let (ann, bob) = (as_user("acme", "ann", &[]), as_user("acme", "bob", &[]));
     let leaf = home.catalog.record_context(&ann, context("ctx_1"), draft("context")).await.unwrap();
     let ctx = ContextId::new("ctx_1").unwrap();
@@ -168,17 +170,17 @@ async fn whoever_changes_the_stored_record_is_found_out() {
         ),
     ];
     for (damage, said) in damages {
-        let home = home().await;
+        let home = On::Sqlite.home().await;
         home.catalog.create_tenant(&operator(), &tenant("acme"), "x", &recipe(), 4, draft("create")).await.unwrap();
         for number in 0..5 {
             put(&home.catalog, &admin("acme"), document(&format!("d{number}"), "text")).await;
         }
-        assert_eq!(chains(home.folder.path()).await["tenant:acme"], 6);
-        let mut tx = home.catalog.store.write().await.unwrap();
-        let done = sqlx::query(damage).execute(tx.connection()).await.unwrap();
+        assert_eq!(home.chains().await["tenant:acme"], 6);
+        let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
+        let done = sqlx::query(damage).execute(tx.connection().sqlite()).await.unwrap();
         assert_eq!(done.rows_affected(), 1);
         tx.commit().await.unwrap();
-        let checked = verify_record(home.folder.path()).await.unwrap();
+        let checked = verify_record(home.folder.path(), &Database::Embedded).await.unwrap();
         let acme: Vec<Finding> = checked.into_iter().filter_map(|(_, result)| result.err()).collect();
         assert!(acme.len() == 1 && acme[0].to_string().contains(said), "{damage}: {acme:?}");
     }
@@ -187,7 +189,7 @@ async fn whoever_changes_the_stored_record_is_found_out() {
 #[tokio::test]
 async fn the_record_of_a_folder_without_a_catalog_is_an_error_and_makes_none() {
     let folder = TempDir::new().unwrap();
-    assert!(verify_record(folder.path()).await.is_err());
+    assert!(verify_record(folder.path(), &Database::Embedded).await.is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -247,7 +249,7 @@ proptest! {
     fn after_any_history_the_chain_verifies_and_has_one_leaf_for_each_write(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let home = home_with_tenants().await;
+            let home = On::Sqlite.home_with_tenants().await;
             let scope = admin("acme");
             let mut writes = 1;
             for (number, step) in steps.iter().enumerate() {
@@ -256,7 +258,13 @@ proptest! {
                 let live = everything.documents.iter().filter(|row| row.live == Liveness::Live).count() as u64;
                 assert_eq!(home.catalog.document_count(&scope).await.unwrap(), live);
             }
-            assert_eq!(chains(home.folder.path()).await["tenant:acme"], writes);
+            assert_eq!(home.chains().await["tenant:acme"], writes);
         });
     }
+}
+
+on_both! {
+    every_write_leaves_exactly_one_leaf_that_says_what_was_done,
+    many_questions_at_once_get_one_leaf_each_and_a_refused_one_disturbs_nobody,
+    a_receipt_is_for_who_asked_and_for_administrators_and_auditors,
 }

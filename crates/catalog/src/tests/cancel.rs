@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::*;
-use crate::sqlite::testing;
+use crate::tables::testing;
 use catena_domain::{ErrorKind, Seq};
 
 /// When a future that waits is dropped.
@@ -63,9 +63,8 @@ async fn seen(home: &Home, name: &str) {
     panic!("the write of {name} was begun and cut off");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_whose_caller_goes_away_happens_whole_or_not_at_all() {
-    let home = home_with_tenants().await;
+async fn a_write_whose_caller_goes_away_happens_whole_or_not_at_all(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     for (polls, moment) in (0..6).flat_map(|polls| [(polls, Moment::Waiting), (polls, Moment::Woken)]) {
         let before = home.catalog.seq(&scope).await.unwrap();
@@ -79,9 +78,8 @@ async fn a_write_whose_caller_goes_away_happens_whole_or_not_at_all() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_work_itself_cut_off_at_any_step_happens_whole_or_not_at_all() {
-    let home = home_with_tenants().await;
+async fn the_work_itself_cut_off_at_any_step_happens_whole_or_not_at_all(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let mut cut_off = 0;
     // How far a poll gets depends on the machine: several rounds cut at more places than one.
@@ -106,9 +104,8 @@ async fn the_work_itself_cut_off_at_any_step_happens_whole_or_not_at_all() {
     assert!(cut_off >= 5, "the write was cut off only {cut_off} times");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_who_goes_away_leaves_the_readers_usable() {
-    let home = home_with_tenants().await;
+async fn a_reader_who_goes_away_leaves_the_readers_usable(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     put(&home.catalog, &scope, document("a", "text")).await;
     for polls in 0..40 {
@@ -124,11 +121,11 @@ async fn a_reader_who_goes_away_leaves_the_readers_usable() {
 
 #[tokio::test]
 async fn a_commit_that_fails_leaves_no_change_no_number_and_no_leaf() {
-    let home = home_with_tenants().await;
+    let home = On::Sqlite.home_with_tenants().await;
     let scope = admin("acme");
     let set_hook = async |let_through: bool| {
-        let mut tx = home.catalog.store.write().await.unwrap();
-        let mut handle = tx.connection().lock_handle().await.unwrap();
+        let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
+        let mut handle = tx.connection().sqlite().lock_handle().await.unwrap();
         handle.set_commit_hook(move || let_through);
         drop(handle);
     };
@@ -146,12 +143,12 @@ async fn a_commit_that_fails_leaves_no_change_no_number_and_no_leaf() {
 
 #[tokio::test]
 async fn a_full_database_refuses_writes_still_reads_and_goes_on_when_there_is_room() {
-    let home = home_with_tenants().await;
+    let home = On::Sqlite.home_with_tenants().await;
     let scope = admin("acme");
     put(&home.catalog, &scope, document("a", "text")).await;
     let limit_pages = async |statement: &'static str| {
-        let mut tx = home.catalog.store.write().await.unwrap();
-        sqlx::query(statement).fetch_one(tx.connection()).await.unwrap();
+        let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
+        sqlx::query(statement).fetch_one(tx.connection().sqlite()).await.unwrap();
     };
     let mut state = 1u64;
     let letters = std::iter::repeat_with(|| {
@@ -170,4 +167,10 @@ async fn a_full_database_refuses_writes_still_reads_and_goes_on_when_there_is_ro
     assert_eq!(home.catalog.document(&scope, &id("a")).await.unwrap().unwrap().text, "text");
     assert!(home.catalog.is_writable());
     assert_eq!(put(&home.catalog, &scope, document("b", "text")).await.value.seq, Some(Seq(2)));
+}
+
+on_both! {
+    a_write_whose_caller_goes_away_happens_whole_or_not_at_all,
+    the_work_itself_cut_off_at_any_step_happens_whole_or_not_at_all,
+    a_reader_who_goes_away_leaves_the_readers_usable,
 }

@@ -4,9 +4,8 @@ use super::*;
 use catena_access::Liveness;
 use catena_domain::{ErrorKind, Seq, Timestamp};
 
-#[tokio::test]
-async fn a_document_reads_back_as_it_was_written() {
-    let home = home_with_tenants().await;
+async fn a_document_reads_back_as_it_was_written(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let text = format!("First paragraph.\n\n{}\n\nLast: é 語 🦀.", "Long. ".repeat(5_000));
     let new = NewDocument { modified_at: Some(Timestamp(5)), ..document("a/b.md", &text) };
@@ -20,9 +19,8 @@ async fn a_document_reads_back_as_it_was_written() {
     assert_eq!(read.rule.to_string(), "allow everyone");
 }
 
-#[tokio::test]
-async fn equal_bytes_and_metadata_change_nothing_but_leave_a_leaf() {
-    let home = home_with_tenants().await;
+async fn equal_bytes_and_metadata_change_nothing_but_leave_a_leaf(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let first = put(&home.catalog, &scope, document("a", "text")).await;
     let again = put(&home.catalog, &scope, document("a", "text")).await;
@@ -32,9 +30,8 @@ async fn equal_bytes_and_metadata_change_nothing_but_leave_a_leaf() {
     assert_eq!(again.leaf.index, first.leaf.index + 1);
 }
 
-#[tokio::test]
-async fn what_is_searched_for_makes_a_version_and_what_is_said_about_it_does_not() {
-    let home = home_with_tenants().await;
+async fn what_is_searched_for_makes_a_version_and_what_is_said_about_it_does_not(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     put(&home.catalog, &scope, document("a", "text")).await;
     let base = document("a", "text");
@@ -71,9 +68,8 @@ async fn what_is_searched_for_makes_a_version_and_what_is_said_about_it_does_not
     assert_eq!(old.0, "text");
 }
 
-#[tokio::test]
-async fn a_deleted_document_is_gone_for_all_and_continues_its_versions_when_it_comes_back() {
-    let home = home_with_tenants().await;
+async fn a_deleted_document_is_gone_for_all_and_continues_its_versions_when_it_comes_back(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let first = put(&home.catalog, &scope, document("a", "text")).await.value;
     assert_eq!(home.catalog.document_count(&scope).await.unwrap(), 1);
@@ -95,9 +91,8 @@ async fn a_deleted_document_is_gone_for_all_and_continues_its_versions_when_it_c
     assert_eq!(home.catalog.document_count(&scope).await.unwrap(), 1);
 }
 
-#[tokio::test]
-async fn a_writer_who_believes_wrong_is_told_and_leaves_nothing() {
-    let home = home_with_tenants().await;
+async fn a_writer_who_believes_wrong_is_told_and_leaves_nothing(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let with = |expect, text: &str| NewDocument { expect, ..document("a", text) };
     let write = async |new| home.catalog.put_document(&scope, new, draft("document.put")).await;
@@ -112,9 +107,8 @@ async fn a_writer_who_believes_wrong_is_told_and_leaves_nothing() {
     assert_eq!(home.catalog.chain_head(&scope).await.unwrap().unwrap().index, 2);
 }
 
-#[tokio::test]
-async fn what_cannot_be_right_is_refused() {
-    let home = home_with_tenants().await;
+async fn what_cannot_be_right_is_refused(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let base = document("a", "some text\n\nmore text");
     let wrong = |change: fn(&mut NewDocument)| {
@@ -148,9 +142,8 @@ async fn what_cannot_be_right_is_refused() {
     assert_eq!(home.catalog.chain_head(&scope).await.unwrap().unwrap().index, 0);
 }
 
-#[tokio::test]
-async fn a_changed_acl_is_obeyed_by_the_next_question_of_every_kind() {
-    let home = home_with_tenants().await;
+async fn a_changed_acl_is_obeyed_by_the_next_question_of_every_kind(on: On) {
+    let home = on.home_with_tenants().await;
     let (writer, ann, bob) = (admin("acme"), as_user("acme", "ann", &["eng"]), as_user("acme", "bob", &[]));
     let new = NewDocument { acl: acl(&["group:eng"], &[]), ..document("a", "text") };
     let put = put(&home.catalog, &writer, new).await.value;
@@ -185,9 +178,8 @@ async fn a_changed_acl_is_obeyed_by_the_next_question_of_every_kind() {
     assert!(!sees(&writer).await);
 }
 
-#[tokio::test]
-async fn a_list_shows_only_what_may_be_seen_in_full_pages_and_to_the_end() {
-    let home = home_with_tenants().await;
+async fn a_list_shows_only_what_may_be_seen_in_full_pages_and_to_the_end(on: On) {
+    let home = on.home_with_tenants().await;
     let writer = admin("acme");
     for number in 0..50 {
         let open = if number % 7 == 0 { acl(&["user:ann"], &[]) } else { acl(&["user:bob"], &[]) };
@@ -206,9 +198,8 @@ async fn a_list_shows_only_what_may_be_seen_in_full_pages_and_to_the_end() {
     assert_eq!(sizes, [3, 3, 2]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sequence_numbers_have_no_gap_under_many_writers() {
-    let home = home_with_tenants().await;
+async fn sequence_numbers_have_no_gap_under_many_writers(on: On) {
+    let home = on.home_with_tenants().await;
     let writers = (0..8).map(|writer| {
         let catalog = home.catalog.clone();
         tokio::spawn(async move {
@@ -237,4 +228,16 @@ async fn sequence_numbers_have_no_gap_under_many_writers() {
     let everything = home.catalog.live_changes(&admin("acme"), Seq(0)).await.unwrap();
     let live = everything.documents.iter().filter(|row| row.live == Liveness::Live).count() as u64;
     assert_eq!(home.catalog.document_count(&admin("acme")).await.unwrap(), live);
+}
+
+on_both! {
+    a_document_reads_back_as_it_was_written,
+    equal_bytes_and_metadata_change_nothing_but_leave_a_leaf,
+    what_is_searched_for_makes_a_version_and_what_is_said_about_it_does_not,
+    a_deleted_document_is_gone_for_all_and_continues_its_versions_when_it_comes_back,
+    a_writer_who_believes_wrong_is_told_and_leaves_nothing,
+    what_cannot_be_right_is_refused,
+    a_changed_acl_is_obeyed_by_the_next_question_of_every_kind,
+    a_list_shows_only_what_may_be_seen_in_full_pages_and_to_the_end,
+    sequence_numbers_have_no_gap_under_many_writers,
 }

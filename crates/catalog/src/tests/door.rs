@@ -3,9 +3,8 @@
 use super::*;
 use catena_domain::ErrorKind;
 
-#[tokio::test]
-async fn a_tenant_is_made_once_with_a_generation_that_answers_and_its_own_secret() {
-    let home = home_with_tenants().await;
+async fn a_tenant_is_made_once_with_a_generation_that_answers_and_its_own_secret(on: On) {
+    let home = on.home_with_tenants().await;
     let again = home.catalog.create_tenant(&operator(), &tenant("acme"), "x", &recipe(), 4, draft("create")).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
     let acme = home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap();
@@ -23,9 +22,8 @@ async fn a_tenant_is_made_once_with_a_generation_that_answers_and_its_own_secret
     assert_eq!((second.items[0].id.as_str(), second.next), ("globex", None));
 }
 
-#[tokio::test]
-async fn a_tenant_that_is_not_there_is_said_to_be_gone() {
-    let home = home().await;
+async fn a_tenant_that_is_not_there_is_said_to_be_gone(on: On) {
+    let home = on.home().await;
     let scope = admin("nowhere");
     let errors = [
         home.catalog.put_document(&scope, document("a", "x"), draft("put")).await.map(|_| ()).unwrap_err(),
@@ -41,9 +39,8 @@ async fn a_tenant_that_is_not_there_is_said_to_be_gone() {
     }
 }
 
-#[tokio::test]
-async fn a_key_is_found_until_it_is_revoked() {
-    let home = home_with_tenants().await;
+async fn a_key_is_found_until_it_is_revoked(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let made = home.catalog.create_key(&scope, new_key("k1"), draft("key.create")).await.unwrap().value;
     assert_eq!(home.catalog.keys(&scope).await.unwrap(), [made]);
@@ -62,17 +59,15 @@ async fn a_key_is_found_until_it_is_revoked() {
     assert_eq!(home.catalog.keys(&scope).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn no_key_of_a_tenant_is_an_operators() {
-    let home = home_with_tenants().await;
+async fn no_key_of_a_tenant_is_an_operators(on: On) {
+    let home = on.home_with_tenants().await;
     let key = NewKey { rights: Rights::of(&[Right::Operator]), ..new_key("k1") };
     let refused = home.catalog.create_key(&admin("acme"), key, draft("key.create")).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
-#[tokio::test]
-async fn the_operators_key_is_the_one_set_last() {
-    let home = home().await;
+async fn the_operators_key_is_the_one_set_last(on: On) {
+    let home = on.home().await;
     assert_eq!(home.catalog.operator_key_hash().await.unwrap(), None);
     for byte in [1, 2] {
         home.catalog.set_operator_key_hash(KeyHash::from_bytes([byte; 32])).await.unwrap();
@@ -80,9 +75,8 @@ async fn the_operators_key_is_the_one_set_last() {
     }
 }
 
-#[tokio::test]
-async fn a_group_has_the_members_that_were_said_last() {
-    let home = home_with_tenants().await;
+async fn a_group_has_the_members_that_were_said_last(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let put =
         async |members: &[UserName]| home.catalog.put_group(&scope, &group("eng"), members, draft("group.put")).await;
@@ -100,4 +94,13 @@ async fn a_group_has_the_members_that_were_said_last() {
     assert!(home.catalog.delete_group(&scope, &group("eng"), draft("group.delete")).await.unwrap().is_none());
     assert_eq!(home.catalog.group(&scope, &group("eng")).await.unwrap(), None);
     assert_eq!(home.catalog.directory_groups(&tenant("acme"), &user("u5")).await.unwrap(), []);
+}
+
+on_both! {
+    a_tenant_is_made_once_with_a_generation_that_answers_and_its_own_secret,
+    a_tenant_that_is_not_there_is_said_to_be_gone,
+    a_key_is_found_until_it_is_revoked,
+    no_key_of_a_tenant_is_an_operators,
+    the_operators_key_is_the_one_set_last,
+    a_group_has_the_members_that_were_said_last,
 }

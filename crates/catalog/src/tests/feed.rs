@@ -9,9 +9,8 @@ async fn changes(home: &Home, after: u64, documents_max: usize) -> (Vec<(u32, u3
     (changes.rows.iter().map(|row| (row.doc.0, row.version.0, row.chunk)).collect(), changes.upto.0)
 }
 
-#[tokio::test]
-async fn the_index_gets_every_current_version_once_in_order() {
-    let home = home_with_tenants().await;
+async fn the_index_gets_every_current_version_once_in_order(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     put(&home.catalog, &scope, document("a", "one\n\ntwo")).await;
     put(&home.catalog, &scope, document("b", "three")).await;
@@ -29,9 +28,8 @@ async fn the_index_gets_every_current_version_once_in_order() {
     assert_eq!(changes(&home, 0, 100).await, (vec![(0, 2, 0)], 7));
 }
 
-#[tokio::test]
-async fn a_row_of_the_index_has_its_text_its_headings_and_its_vector() {
-    let home = home_with_tenants().await;
+async fn a_row_of_the_index_has_its_text_its_headings_and_its_vector(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let new = document("a", "one\n\ntwo é");
     put(&home.catalog, &scope, new.clone()).await;
@@ -49,9 +47,8 @@ async fn a_row_of_the_index_has_its_text_its_headings_and_its_vector() {
     }
 }
 
-#[tokio::test]
-async fn another_recipe_waits_for_its_chunks_and_then_goes_on() {
-    let home = home_with_tenants().await;
+async fn another_recipe_waits_for_its_chunks_and_then_goes_on(on: On) {
+    let home = on.home_with_tenants().await;
     let (scope, service) = (admin("acme"), Scope::service(&tenant("acme")));
     let other = RecipeId::new("recipe-2").unwrap();
     for (name, text) in [("a", "one\n\ntwo"), ("b", "three"), ("c", "four")] {
@@ -90,9 +87,8 @@ async fn another_recipe_waits_for_its_chunks_and_then_goes_on() {
     assert_eq!(changes(&home, 0, 10).await.1, 3, "the other recipe's chunks were dropped too");
 }
 
-#[tokio::test]
-async fn the_live_table_has_everything_from_zero_and_only_the_new_later() {
-    let home = home_with_tenants().await;
+async fn the_live_table_has_everything_from_zero_and_only_the_new_later(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     put(&home.catalog, &scope, document("a", "x")).await;
     put(&home.catalog, &scope, NewDocument { acl: acl(&["user:ann"], &[]), ..document("b", "x") }).await;
@@ -109,9 +105,8 @@ async fn the_live_table_has_everything_from_zero_and_only_the_new_later() {
     assert_eq!((none.seq, none.documents.len(), none.acls.len()), (Seq(3), 0, 0));
 }
 
-#[tokio::test]
-async fn the_gate_gives_each_passage_in_its_place_with_the_bytes_of_its_span() {
-    let home = home_with_tenants().await;
+async fn the_gate_gives_each_passage_in_its_place_with_the_bytes_of_its_span(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let paragraphs: Vec<String> = (0..40).map(|n| format!("{n} {}é語\n\n", "wörd ".repeat(n * 20))).collect();
     let text = paragraphs.concat();
@@ -145,9 +140,8 @@ async fn the_gate_gives_each_passage_in_its_place_with_the_bytes_of_its_span() {
     assert!(home.catalog.passages(&ann, &recipe(), &vec![keys[0]; 1_001]).await.is_err());
 }
 
-#[tokio::test]
-async fn generations_change_places_in_one_step_and_the_live_one_is_not_forgotten() {
-    let home = home_with_tenants().await;
+async fn generations_change_places_in_one_step_and_the_live_one_is_not_forgotten(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let old = home.catalog.live_generation(&scope).await.unwrap();
     let new = home.catalog.create_generation(&scope, &RecipeId::new("recipe-2").unwrap(), 8).await.unwrap();
@@ -161,4 +155,13 @@ async fn generations_change_places_in_one_step_and_the_live_one_is_not_forgotten
     let unknown = catena_domain::GenerationId::new("nothing").unwrap();
     assert!(home.catalog.promote_generation(&scope, &unknown, draft("promote")).await.is_err());
     assert_eq!(home.catalog.live_generation(&scope).await.unwrap(), live, "a failed promotion retired the live one");
+}
+
+on_both! {
+    the_index_gets_every_current_version_once_in_order,
+    a_row_of_the_index_has_its_text_its_headings_and_its_vector,
+    another_recipe_waits_for_its_chunks_and_then_goes_on,
+    the_live_table_has_everything_from_zero_and_only_the_new_later,
+    the_gate_gives_each_passage_in_its_place_with_the_bytes_of_its_span,
+    generations_change_places_in_one_step_and_the_live_one_is_not_forgotten,
 }

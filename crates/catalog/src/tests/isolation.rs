@@ -86,9 +86,8 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
     names.generations.push(catalog.create_generation(&scope, &recipe(), 4).await.unwrap().id);
 }
 
-#[tokio::test]
-async fn nothing_of_a_tenant_is_in_any_answer_to_another() {
-    let home = home_with_tenants().await;
+async fn nothing_of_a_tenant_is_in_any_answer_to_another(on: On) {
+    let home = on.home_with_tenants().await;
     let mut names = Names::default();
     furnish(&home.catalog, "acme", &mut names).await;
     let before = everything(&home.catalog, "acme", &names).await;
@@ -109,9 +108,8 @@ async fn nothing_of_a_tenant_is_in_any_answer_to_another() {
     }
 }
 
-#[tokio::test]
-async fn no_write_reaches_into_another_tenant() {
-    let home = home_with_tenants().await;
+async fn no_write_reaches_into_another_tenant(on: On) {
+    let home = on.home_with_tenants().await;
     let (catalog, globex) = (&home.catalog, admin("globex"));
     let mut names = Names::default();
     furnish(catalog, "acme", &mut names).await;
@@ -134,4 +132,9 @@ async fn no_write_reaches_into_another_tenant() {
     let without_start =
         |answers: Vec<String>| answers.into_iter().filter(|answer| !answer.starts_with("job")).collect::<Vec<_>>();
     assert_eq!(without_start(everything(catalog, "acme", &names).await), without_start(before));
+}
+
+on_both! {
+    nothing_of_a_tenant_is_in_any_answer_to_another,
+    no_write_reaches_into_another_tenant,
 }

@@ -7,9 +7,8 @@ async fn enqueue(home: &Home, tenant: &str) -> Result<Written<Job>, CatalogError
     home.catalog.enqueue_job(&admin(tenant), JobKind::Reindex, draft("reindex")).await
 }
 
-#[tokio::test]
-async fn a_job_is_claimed_once_reported_on_and_ended() {
-    let home = home_with_tenants().await;
+async fn a_job_is_claimed_once_reported_on_and_ended(on: On) {
+    let home = on.home_with_tenants().await;
     let job = enqueue(&home, "acme").await.unwrap().value;
     assert_eq!(enqueue(&home, "acme").await.unwrap_err().kind(), ErrorKind::Conflict);
     enqueue(&home, "globex").await.unwrap();
@@ -34,9 +33,8 @@ async fn a_job_is_claimed_once_reported_on_and_ended() {
     assert_eq!(home.catalog.jobs(&scope, 10).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn whoever_lost_the_lease_changes_nothing_more() {
-    let home = home_with_tenants().await;
+async fn whoever_lost_the_lease_changes_nothing_more(on: On) {
+    let home = on.home_with_tenants().await;
     enqueue(&home, "acme").await.unwrap();
     let (tenant, job, old) = home.catalog.claim_job().await.unwrap().unwrap();
     home.catalog.release_leases().await.unwrap();
@@ -50,9 +48,8 @@ async fn whoever_lost_the_lease_changes_nothing_more() {
     home.catalog.finish_job(&scope, &job.id, &new, JobEnd::Succeeded).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_report() {
-    let home = home_with_tenants().await;
+async fn a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_report(on: On) {
+    let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let job = enqueue(&home, "acme").await.unwrap().value;
     let cancelled = home.catalog.cancel_job(&scope, &job.id, draft("cancel")).await.unwrap().unwrap();
@@ -78,4 +75,10 @@ async fn a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_report
     home.catalog.release_leases().await.unwrap();
     let released = home.catalog.job(&scope, &job.id).await.unwrap().unwrap();
     assert_eq!(released.state, JobState::Cancelled, "a cancelled job came back after a restart");
+}
+
+on_both! {
+    a_job_is_claimed_once_reported_on_and_ended,
+    whoever_lost_the_lease_changes_nothing_more,
+    a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_report,
 }

@@ -1,5 +1,27 @@
-//! What the catalog promises, tried out on real databases in temporary folders.
+//! What the catalog promises, tried out on real databases: one suite, run on SQLite and on PostgreSQL. What only one of
+//! them has stands in `files` and in `apart`.
 
+/// Makes two tests of each function: one on SQLite, one on PostgreSQL. A function that is not named is not used, which
+/// the compiler says.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::On::Sqlite).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::On::Postgres).await;
+            })*
+        }
+    };
+}
+
+mod apart;
 mod audit;
 mod cancel;
 mod documents;
@@ -19,29 +41,54 @@ use catena_domain::{DocNo, DocumentId, GroupName, KeyId, RecipeId, Span, TenantI
 use half::f16;
 use tempfile::TempDir;
 
-use crate::sqlite::testing::sha256;
+use crate::tables::testing::sha256;
 use crate::*;
 
-/// A catalog in a folder of its own.
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    Sqlite,
+    Postgres,
+}
+
+/// A catalog in a folder of its own, and in a database of its own if it is PostgreSQL's.
 pub(crate) struct Home {
     pub(crate) folder: TempDir,
+    pub(crate) database: Database,
     pub(crate) catalog: Catalog,
 }
 
-pub(crate) async fn home() -> Home {
-    let folder = TempDir::new().unwrap();
-    let catalog = Catalog::open(folder.path()).await.unwrap();
-    Home { folder, catalog }
+impl On {
+    pub(crate) async fn home(self) -> Home {
+        let database = match self {
+            Self::Sqlite => Database::Embedded,
+            Self::Postgres => {
+                let made = catena_tests::postgres::shared().database("catalog");
+                let place = PostgresPlace::new(made.app_url(), Some(made.owner_url().to_owned()));
+                Database::Postgres(place.with_connections(4))
+            }
+        };
+        let folder = TempDir::new().unwrap();
+        let catalog = Catalog::open(folder.path(), &database).await.unwrap();
+        Home { folder, database, catalog }
+    }
+
+    /// A catalog with the tenants `acme` and `globex`.
+    pub(crate) async fn home_with_tenants(self) -> Home {
+        let home = self.home().await;
+        for id in ["acme", "globex"] {
+            let draft = draft("tenant.create");
+            home.catalog.create_tenant(&operator(), &tenant(id), id, &recipe(), 4, draft).await.unwrap();
+        }
+        home
+    }
 }
 
-/// A catalog with the tenants `acme` and `globex`.
-pub(crate) async fn home_with_tenants() -> Home {
-    let home = home().await;
-    for id in ["acme", "globex"] {
-        let draft = draft("tenant.create");
-        home.catalog.create_tenant(&operator(), &tenant(id), id, &recipe(), 4, draft).await.unwrap();
+impl Home {
+    /// Every chain of the record is whole; their lengths by name.
+    pub(crate) async fn chains(&self) -> BTreeMap<String, u64> {
+        chains(self.folder.path(), &self.database).await
     }
-    home
 }
 
 pub(crate) fn draft(action: &'static str) -> Draft {
@@ -173,7 +220,7 @@ pub(crate) fn copy_of(folder: &Path) -> TempDir {
 }
 
 /// Every chain of the record is whole; their lengths by name.
-pub(crate) async fn chains(folder: &Path) -> BTreeMap<String, u64> {
-    let checked = verify_record(folder).await.unwrap();
+pub(crate) async fn chains(folder: &Path, database: &Database) -> BTreeMap<String, u64> {
+    let checked = verify_record(folder, database).await.unwrap();
     checked.into_iter().map(|(name, result)| (name, result.unwrap().leaves)).collect()
 }

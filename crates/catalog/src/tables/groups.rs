@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use catena_access::Scope;
 use catena_audit::{Draft, Object};
 use catena_domain::{GroupName, TenantId, UserName, limits};
-use sqlx::SqliteConnection;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::Written;
-use crate::sqlite::codec::{Columns as _, long, names_json};
-use crate::sqlite::{chain, store::in_task};
+use crate::store::{Connection, in_task, sql, sql_of};
+use crate::tables::chain;
+use crate::tables::codec::{long, names_json};
 
 /// Most groups of a tenant.
 pub(crate) const GROUPS_MAX: u64 = 10_000;
@@ -32,7 +32,7 @@ impl Catalog {
         let (store, tenant, group) = (self.store.clone(), scope.tenant().clone(), group.clone());
         let members: BTreeSet<UserName> = members.iter().cloned().collect();
         in_task(async move {
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             draft.objects.push(Object::new("group", group.as_str()));
             let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
             replace(tx.connection(), &tenant, &group, members).await?;
@@ -44,30 +44,29 @@ impl Catalog {
 
     /// The members of a group, in the order of their names.
     pub async fn group(&self, scope: &Scope, group: &GroupName) -> Result<Option<Vec<UserName>>> {
-        let mut tx = self.store.read().await?;
-        let found = sqlx::query("SELECT members FROM groups WHERE tenant = $1 AND group_name = $2")
+        let mut tx = self.store.read(scope).await?;
+        let found = sql("SELECT members FROM groups WHERE tenant = $1 AND group_name = $2")
             .bind(scope.tenant().as_str())
             .bind(group.as_str())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         if found.is_none() {
             return Ok(None);
         }
-        let rows =
-            sqlx::query("SELECT user_name FROM group_members WHERE tenant = $1 AND group_name = $2 ORDER BY user_name")
-                .bind(scope.tenant().as_str())
-                .bind(group.as_str())
-                .fetch_all(&mut *tx)
-                .await?;
+        let rows = sql("SELECT user_name FROM group_members WHERE tenant = $1 AND group_name = $2 ORDER BY user_name")
+            .bind(scope.tenant().as_str())
+            .bind(group.as_str())
+            .fetch_all(&mut tx)
+            .await?;
         rows.iter().map(|row| row.name("user_name")).collect::<Result<_>>().map(Some)
     }
 
     /// The tenant's groups, each with its number of members.
     pub async fn groups(&self, scope: &Scope) -> Result<Vec<(GroupName, u64)>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query("SELECT group_name, members FROM groups WHERE tenant = $1 ORDER BY group_name")
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT group_name, members FROM groups WHERE tenant = $1 ORDER BY group_name")
             .bind(scope.tenant().as_str())
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await?;
         rows.iter().map(|row| Ok((row.name("group_name")?, row.u64("members")?))).collect()
     }
@@ -81,13 +80,13 @@ impl Catalog {
     ) -> Result<Option<Written<()>>> {
         let (store, tenant, group) = (self.store.clone(), scope.tenant().clone(), group.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
-            let done = sqlx::query("DELETE FROM groups WHERE tenant = $1 AND group_name = $2")
+            let mut tx = store.write(&tenant).await?;
+            let done = sql("DELETE FROM groups WHERE tenant = $1 AND group_name = $2")
                 .bind(tenant.as_str())
                 .bind(group.as_str())
                 .execute(tx.connection())
                 .await?;
-            if done.rows_affected() == 0 {
+            if done == 0 {
                 return Ok(None);
             }
             draft.objects.push(Object::new("group", group.as_str()));
@@ -101,34 +100,30 @@ impl Catalog {
     /// The door's look-up, before there is a scope: the groups that a tenant's directory gives to a user. All of them,
     /// since one left out could be one that is denied.
     pub async fn directory_groups(&self, tenant: &TenantId, user: &UserName) -> Result<Vec<GroupName>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT group_name FROM group_members WHERE tenant = $1 AND user_name = $2 ORDER BY group_name",
-        )
-        .bind(tenant.as_str())
-        .bind(user.as_str())
-        .fetch_all(&mut *tx)
-        .await?;
+        let mut tx = self.store.read(tenant).await?;
+        let rows = sql("SELECT group_name FROM group_members WHERE tenant = $1 AND user_name = $2 ORDER BY group_name")
+            .bind(tenant.as_str())
+            .bind(user.as_str())
+            .fetch_all(&mut tx)
+            .await?;
         rows.iter().map(|row| row.name("group_name")).collect()
     }
 }
 
 async fn replace(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
     group: &GroupName,
     members: BTreeSet<UserName>,
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO groups (tenant, group_name, members) VALUES ($1, $2, $3)
-         ON CONFLICT (tenant, group_name) DO UPDATE SET members = excluded.members",
-    )
+    sql("INSERT INTO groups (tenant, group_name, members) VALUES ($1, $2, $3)
+         ON CONFLICT (tenant, group_name) DO UPDATE SET members = excluded.members")
     .bind(tenant.as_str())
     .bind(group.as_str())
     .bind(long(members.len() as u64))
     .execute(&mut *connection)
     .await?;
-    let count = sqlx::query("SELECT count(*) AS count FROM groups WHERE tenant = $1")
+    let count = sql("SELECT count(*) AS count FROM groups WHERE tenant = $1")
         .bind(tenant.as_str())
         .fetch_one(&mut *connection)
         .await?;
@@ -136,17 +131,21 @@ async fn replace(
         let reason = "has 10000 groups, and that is the limit; delete those that are not used";
         return Err(CatalogError::Conflict { what: format!("tenant {tenant}"), reason });
     }
-    sqlx::query("DELETE FROM group_members WHERE tenant = $1 AND group_name = $2")
+    sql("DELETE FROM group_members WHERE tenant = $1 AND group_name = $2")
         .bind(tenant.as_str())
         .bind(group.as_str())
         .execute(&mut *connection)
         .await?;
     let members: Vec<UserName> = members.into_iter().collect();
-    sqlx::query("INSERT INTO group_members (tenant, group_name, user_name) SELECT $1, $2, value FROM json_each($3)")
-        .bind(tenant.as_str())
-        .bind(group.as_str())
-        .bind(names_json(&members))
-        .execute(connection)
-        .await?;
+    sql_of(
+        "INSERT INTO group_members (tenant, group_name, user_name) SELECT $1, $2, value FROM json_each($3)",
+        "INSERT INTO group_members (tenant, group_name, user_name)
+         SELECT $1, $2, value FROM jsonb_array_elements_text($3::JSONB) AS value",
+    )
+    .bind(tenant.as_str())
+    .bind(group.as_str())
+    .bind(names_json(&members))
+    .execute(connection)
+    .await?;
     Ok(())
 }

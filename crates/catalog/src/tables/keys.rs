@@ -4,13 +4,13 @@ use catena_access::{Credential, KeyHash, Right, Scope};
 use catena_audit::{Draft, Object};
 use catena_domain::{KeyId, limits};
 use catena_runtime::clock;
-use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{KeyRow, NewKey, StoredKey, Written};
-use crate::sqlite::codec::{Columns as _, names_json};
-use crate::sqlite::{chain, store::in_task, tenants::check_name};
+use crate::store::{Reach, Row, in_task, sql};
+use crate::tables::codec::names_json;
+use crate::tables::{chain, tenants::check_name};
 
 /// Most keys of a tenant that are not revoked.
 pub(crate) const KEYS_MAX: u64 = 1_000;
@@ -21,8 +21,8 @@ impl Catalog {
         check(&key)?;
         let (store, tenant) = (self.store.clone(), scope.tenant().clone());
         in_task(async move {
-            let mut tx = store.write().await?;
-            let count = sqlx::query("SELECT count(*) AS count FROM api_keys WHERE tenant = $1 AND revoked_at IS NULL")
+            let mut tx = store.write(&tenant).await?;
+            let count = sql("SELECT count(*) AS count FROM api_keys WHERE tenant = $1 AND revoked_at IS NULL")
                 .bind(tenant.as_str())
                 .fetch_one(tx.connection())
                 .await?;
@@ -30,12 +30,10 @@ impl Catalog {
                 let reason = "has 1000 keys, and that is the limit; revoke those that are not used";
                 return Err(CatalogError::Conflict { what: format!("tenant {tenant}"), reason });
             }
-            let row = sqlx::query(
-                "INSERT INTO api_keys (key, tenant, hash, name, rights, user_name, groups, created_at)
+            let row = sql("INSERT INTO api_keys (key, tenant, hash, name, rights, user_name, groups, created_at)
                  SELECT $2, tenant, $3, $4, $5, $6, $7, $8 FROM tenants WHERE tenant = $1
                  ON CONFLICT (key) DO NOTHING
-                 RETURNING key, name, rights, user_name, groups, created_at",
-            )
+                 RETURNING key, name, rights, user_name, groups, created_at")
             .bind(tenant.as_str())
             .bind(key.key.as_str())
             .bind(key.hash.as_bytes().to_vec())
@@ -60,13 +58,11 @@ impl Catalog {
 
     /// The tenant's keys that are not revoked, the oldest first.
     pub async fn keys(&self, scope: &Scope) -> Result<Vec<KeyRow>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT key, name, rights, user_name, groups, created_at FROM api_keys
-             WHERE tenant = $1 AND revoked_at IS NULL ORDER BY created_at, key",
-        )
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT key, name, rights, user_name, groups, created_at FROM api_keys
+             WHERE tenant = $1 AND revoked_at IS NULL ORDER BY created_at, key")
         .bind(scope.tenant().as_str())
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         rows.iter().map(row_of).collect()
     }
@@ -75,16 +71,14 @@ impl Catalog {
     pub async fn revoke_key(&self, scope: &Scope, key: &KeyId, mut draft: Draft) -> Result<Option<Written<()>>> {
         let (store, tenant, key) = (self.store.clone(), scope.tenant().clone(), key.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
-            let done = sqlx::query(
-                "UPDATE api_keys SET revoked_at = $3 WHERE tenant = $1 AND key = $2 AND revoked_at IS NULL",
-            )
-            .bind(tenant.as_str())
-            .bind(key.as_str())
-            .bind(clock::now().0)
-            .execute(tx.connection())
-            .await?;
-            if done.rows_affected() == 0 {
+            let mut tx = store.write(&tenant).await?;
+            let done = sql("UPDATE api_keys SET revoked_at = $3 WHERE tenant = $1 AND key = $2 AND revoked_at IS NULL")
+                .bind(tenant.as_str())
+                .bind(key.as_str())
+                .bind(clock::now().0)
+                .execute(tx.connection())
+                .await?;
+            if done == 0 {
                 return Ok(None);
             }
             draft.objects.push(Object::new("key", key.as_str()));
@@ -97,13 +91,11 @@ impl Catalog {
 
     /// The door's look-up, before there is a scope: a key that is not revoked, of whichever tenant.
     pub async fn find_key(&self, key: &KeyId) -> Result<Option<StoredKey>> {
-        let mut tx = self.store.read().await?;
-        let row = sqlx::query(
-            "SELECT key, tenant, hash, name, rights, user_name, groups FROM api_keys
-             WHERE key = $1 AND revoked_at IS NULL",
-        )
+        let mut tx = self.store.read(Reach::Key(key)).await?;
+        let row = sql("SELECT key, tenant, hash, name, rights, user_name, groups FROM api_keys
+             WHERE key = $1 AND revoked_at IS NULL")
         .bind(key.as_str())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         row.as_ref().map(stored_of).transpose()
     }
@@ -121,7 +113,7 @@ fn check(key: &NewKey) -> Result<()> {
     Ok(())
 }
 
-fn row_of(row: &SqliteRow) -> Result<KeyRow> {
+fn row_of(row: &Row) -> Result<KeyRow> {
     Ok(KeyRow {
         key: row.name("key")?,
         name: row.text("name")?,
@@ -132,7 +124,7 @@ fn row_of(row: &SqliteRow) -> Result<KeyRow> {
     })
 }
 
-fn stored_of(row: &SqliteRow) -> Result<StoredKey> {
+fn stored_of(row: &Row) -> Result<StoredKey> {
     let credential = Credential {
         key: row.name("key")?,
         name: row.text("name")?,

@@ -7,16 +7,15 @@ use catena_access::{Acl, Scope};
 use catena_audit::{Draft, LeafRef, Object};
 use catena_domain::{AclId, DocNo, DocumentId, Seq, TenantId, VersionNo, limits};
 use catena_runtime::clock;
-use sqlx::SqliteConnection;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{Change, CurrentVersion, Expect, NewDocument, PutOutcome, Written};
-use crate::sqlite::chain;
-use crate::sqlite::codec::{Columns as _, acl_text, corrupt, hex, json, long, sha256};
-use crate::sqlite::derived::Derived;
-use crate::sqlite::store::{Store, WriteTx, in_task};
-use crate::sqlite::text::{self, Block, TextOf};
+use crate::store::{Connection, Store, WriteTx, in_task, sql};
+use crate::tables::chain;
+use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
+use crate::tables::derived::Derived;
+use crate::tables::text::{self, Block, TextOf};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -31,7 +30,7 @@ pub(crate) struct Stored {
 impl Catalog {
     /// What is there now, for whoever writes; `None` when there is no such document, or not any more.
     pub async fn current(&self, scope: &Scope, id: &DocumentId) -> Result<Option<CurrentVersion>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         Ok(find(&mut tx, scope.tenant(), id).await?.filter(|stored| stored.is_live).map(|stored| stored.current))
     }
 
@@ -58,13 +57,13 @@ impl Catalog {
     ) -> Result<Option<Written<Seq>>> {
         let (store, tenant, id, acl) = (self.store.clone(), scope.tenant().clone(), id.clone(), acl.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
             let mut seq = stored.changed_seq;
             if stored.current.acl != acl {
                 seq = chain::next_seq(tx.connection(), &tenant).await?;
                 let acl = intern(tx.connection(), &tenant, &acl, seq).await?;
-                sqlx::query("UPDATE documents SET acl = $3, changed_seq = $4 WHERE tenant = $1 AND doc = $2")
+                sql("UPDATE documents SET acl = $3, changed_seq = $4 WHERE tenant = $1 AND doc = $2")
                     .bind(tenant.as_str())
                     .bind(stored.current.doc.0)
                     .bind(acl.0)
@@ -92,16 +91,16 @@ impl Catalog {
     ) -> Result<Option<Written<Seq>>> {
         let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
             let seq = chain::next_seq(tx.connection(), &tenant).await?;
-            sqlx::query("UPDATE documents SET live = 0, changed_seq = $3 WHERE tenant = $1 AND doc = $2")
+            sql("UPDATE documents SET live = 0, changed_seq = $3 WHERE tenant = $1 AND doc = $2")
                 .bind(tenant.as_str())
                 .bind(stored.current.doc.0)
                 .bind(long(seq.0))
                 .execute(tx.connection())
                 .await?;
-            sqlx::query("UPDATE tenants SET documents = documents - 1 WHERE tenant = $1")
+            sql("UPDATE tenants SET documents = documents - 1 WHERE tenant = $1")
                 .bind(tenant.as_str())
                 .execute(tx.connection())
                 .await?;
@@ -134,12 +133,12 @@ pub(crate) async fn put(
             reason: "does not have the hash that came with it".into(),
         });
     }
-    let before = find(&mut *store.read().await?, &tenant, &document.id).await?;
+    let before = find(&mut store.read(&tenant).await?, &tenant, &document.id).await?;
     let mut blocks = None;
     if matches!(change(before.as_ref(), &document), Change::Created | Change::NewVersion) {
         blocks = Some(text::compress(&document.text).await?);
     }
-    let mut tx = store.write().await?;
+    let mut tx = store.write(&tenant).await?;
     let before = find(tx.connection(), &tenant, &document.id).await?;
     require(before.as_ref(), &document)?;
     let change = change(before.as_ref(), &document);
@@ -191,7 +190,7 @@ impl Write<'_> {
         text::write(tx.connection(), of, blocks).await?;
         self.derived.insert(tx.connection(), of).await?;
         if change == Change::Created {
-            sqlx::query("UPDATE tenants SET documents = documents + 1 WHERE tenant = $1")
+            sql("UPDATE tenants SET documents = documents + 1 WHERE tenant = $1")
                 .bind(self.tenant.as_str())
                 .execute(tx.connection())
                 .await?;
@@ -211,16 +210,15 @@ impl Write<'_> {
     /// The document's row as it is after the write.
     async fn set_row(&self, tx: &mut WriteTx, doc: DocNo, version: VersionNo, acl: AclId, seq: Seq) -> Result<()> {
         let document = self.document;
-        sqlx::query(
-            "INSERT INTO documents (tenant, doc, document, live, version, acl, title, uri, content_type, attributes,
+        sql("INSERT INTO documents (tenant, doc, document, live, version, acl, title, uri, content_type, attributes,
                                     source, modified_at, version_seq, changed_seq)
              VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
              ON CONFLICT (tenant, doc) DO UPDATE SET
-                 version_seq = CASE WHEN version = excluded.version THEN version_seq ELSE excluded.version_seq END,
+                 version_seq = CASE WHEN documents.version = excluded.version
+                                    THEN documents.version_seq ELSE excluded.version_seq END,
                  live = 1, version = excluded.version, acl = excluded.acl, title = excluded.title,
                  uri = excluded.uri, content_type = excluded.content_type, attributes = excluded.attributes,
-                 source = excluded.source, modified_at = excluded.modified_at, changed_seq = excluded.changed_seq",
-        )
+                 source = excluded.source, modified_at = excluded.modified_at, changed_seq = excluded.changed_seq")
         .bind(self.tenant.as_str())
         .bind(doc.0)
         .bind(document.id.as_str())
@@ -239,10 +237,8 @@ impl Write<'_> {
     }
 
     async fn insert_version(&self, tx: &mut WriteTx, doc: DocNo, version: VersionNo) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO versions (tenant, doc, version, created_at, change, bytes_sha256, text_sha256, text_bytes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
+        sql("INSERT INTO versions (tenant, doc, version, created_at, change, bytes_sha256, text_sha256, text_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(self.tenant.as_str())
         .bind(doc.0)
         .bind(version.0)
@@ -327,33 +323,30 @@ fn object(id: &DocumentId, version: &VersionNo, text_sha256: &[u8; 32]) -> Objec
     Object { version: Some(version.0), sha256: Some(hex(text_sha256)), ..Object::new("document", id.as_str()) }
 }
 
-async fn find_live(connection: &mut SqliteConnection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
+async fn find_live(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
     Ok(find(connection, tenant, id).await?.filter(|stored| stored.is_live))
 }
 
-async fn find(connection: &mut SqliteConnection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
-    let row = sqlx::query(
-        "SELECT d.doc, d.live, d.version, d.title, d.uri, d.content_type, d.attributes, d.source,
+async fn find(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
+    let row = sql("SELECT d.doc, d.live, d.version, d.title, d.uri, d.content_type, d.attributes, d.source,
                 d.modified_at, d.changed_seq, a.entries, v.bytes_sha256, v.text_sha256
          FROM documents d
          JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
          JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
-         WHERE d.tenant = $1 AND d.document = $2",
-    )
+         WHERE d.tenant = $1 AND d.document = $2")
     .bind(tenant.as_str())
     .bind(id.as_str())
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let (doc, version) = (DocNo(row.u32("doc")?), VersionNo(row.u32("version")?));
-    let chunkings = sqlx::query(
-        "SELECT recipe, chunks FROM chunkings WHERE tenant = $1 AND doc = $2 AND version = $3 ORDER BY recipe",
-    )
-    .bind(tenant.as_str())
-    .bind(doc.0)
-    .bind(version.0)
-    .fetch_all(connection)
-    .await?;
+    let chunkings =
+        sql("SELECT recipe, chunks FROM chunkings WHERE tenant = $1 AND doc = $2 AND version = $3 ORDER BY recipe")
+            .bind(tenant.as_str())
+            .bind(doc.0)
+            .bind(version.0)
+            .fetch_all(connection)
+            .await?;
     let chunked = chunkings.iter().map(|row| Ok((row.name("recipe")?, row.u32("chunks")?))).collect::<Result<_>>()?;
     let current = CurrentVersion {
         doc,
@@ -372,20 +365,19 @@ async fn find(connection: &mut SqliteConnection, tenant: &TenantId, id: &Documen
     Ok(Some(Stored { is_live: row.flag("live")?, changed_seq: Seq(row.u64("changed_seq")?), current }))
 }
 
-async fn next_doc(connection: &mut SqliteConnection, tenant: &TenantId) -> Result<DocNo> {
-    let row =
-        sqlx::query("UPDATE tenants SET docs_next = docs_next + 1 WHERE tenant = $1 RETURNING docs_next - 1 AS doc")
-            .bind(tenant.as_str())
-            .fetch_one(connection)
-            .await?;
+async fn next_doc(connection: &mut Connection, tenant: &TenantId) -> Result<DocNo> {
+    let row = sql("UPDATE tenants SET docs_next = docs_next + 1 WHERE tenant = $1 RETURNING docs_next - 1 AS doc")
+        .bind(tenant.as_str())
+        .fetch_one(connection)
+        .await?;
     Ok(DocNo(row.u32("doc")?))
 }
 
 /// The number of an ACL of the tenant: the one it has, or the next.
-async fn intern(connection: &mut SqliteConnection, tenant: &TenantId, acl: &Acl, seq: Seq) -> Result<AclId> {
+async fn intern(connection: &mut Connection, tenant: &TenantId, acl: &Acl, seq: Seq) -> Result<AclId> {
     let entries = acl_text(acl);
     let hash = sha256(entries.as_bytes());
-    let known = sqlx::query("SELECT acl, entries FROM acls WHERE tenant = $1 AND hash = $2")
+    let known = sql("SELECT acl, entries FROM acls WHERE tenant = $1 AND hash = $2")
         .bind(tenant.as_str())
         .bind(hash.to_vec())
         .fetch_optional(&mut *connection)
@@ -396,13 +388,12 @@ async fn intern(connection: &mut SqliteConnection, tenant: &TenantId, acl: &Acl,
         }
         return Ok(AclId(row.u32("acl")?));
     }
-    let row =
-        sqlx::query("UPDATE tenants SET acls_next = acls_next + 1 WHERE tenant = $1 RETURNING acls_next - 1 AS acl")
-            .bind(tenant.as_str())
-            .fetch_one(&mut *connection)
-            .await?;
+    let row = sql("UPDATE tenants SET acls_next = acls_next + 1 WHERE tenant = $1 RETURNING acls_next - 1 AS acl")
+        .bind(tenant.as_str())
+        .fetch_one(&mut *connection)
+        .await?;
     let acl = AclId(row.u32("acl")?);
-    sqlx::query("INSERT INTO acls (tenant, acl, hash, entries, first_seq) VALUES ($1, $2, $3, $4, $5)")
+    sql("INSERT INTO acls (tenant, acl, hash, entries, first_seq) VALUES ($1, $2, $3, $4, $5)")
         .bind(tenant.as_str())
         .bind(acl.0)
         .bind(hash.to_vec())

@@ -3,19 +3,18 @@
 use catena_access::acl::Rule;
 use catena_access::{Acl, Decision, Scope};
 use catena_domain::{DocNo, DocumentId, TenantId, VersionNo};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::Result;
 use crate::model::{Change, Document, DocumentRow, Page, VersionRow};
-use crate::sqlite::codec::{Columns as _, corrupt, hex, json, long, sha256};
-use crate::sqlite::page::{self, Items as _};
-use crate::sqlite::text::{self, TextOf};
+use crate::store::{Connection, Row, sql, sql_of};
+use crate::tables::codec::{corrupt, hex, json, long, sha256};
+use crate::tables::page::{self, Items as _};
+use crate::tables::text::{self, TextOf};
 
 /// A live document whose ACL admits the principal.
 struct Admitted {
-    row: SqliteRow,
+    row: Row,
     doc: DocNo,
     acl: Acl,
     rule: Rule,
@@ -24,7 +23,7 @@ struct Admitted {
 impl Catalog {
     /// A document with its text; `None` when there is none, or none for this principal.
     pub async fn document(&self, scope: &Scope, id: &DocumentId) -> Result<Option<Document>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let Some(Admitted { row, doc, acl, rule }) = admitted(&mut tx, scope, id).await? else { return Ok(None) };
         let version = VersionNo(row.u32("version")?);
         let (indexed_at, text, text_sha256) = version_with_text(&mut tx, scope.tenant(), doc, version)
@@ -57,7 +56,7 @@ impl Catalog {
         id: &DocumentId,
         version: VersionNo,
     ) -> Result<Option<(String, [u8; 32])>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let Some(admitted) = admitted(&mut tx, scope, id).await? else { return Ok(None) };
         let found = version_with_text(&mut tx, scope.tenant(), admitted.doc, version).await?;
         Ok(found.map(|(_, text, text_sha256)| (text, text_sha256)))
@@ -65,20 +64,18 @@ impl Catalog {
 
     /// A document's versions, the oldest first; `None` when there is no such document, or none for this principal.
     pub async fn versions(&self, scope: &Scope, id: &DocumentId) -> Result<Option<Vec<VersionRow>>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let Some(admitted) = admitted(&mut tx, scope, id).await? else { return Ok(None) };
-        let rows = sqlx::query(
-            "SELECT v.version, v.created_at, v.change, v.bytes_sha256, v.text_sha256, v.text_bytes,
+        let rows = sql("SELECT v.version, v.created_at, v.change, v.bytes_sha256, v.text_sha256, v.text_bytes,
                     coalesce(k.chunks, 0) AS chunks
              FROM versions v
              JOIN generations g ON g.tenant = v.tenant AND g.state = 'live'
              LEFT JOIN chunkings k
                  ON k.tenant = v.tenant AND k.doc = v.doc AND k.version = v.version AND k.recipe = g.recipe
-             WHERE v.tenant = $1 AND v.doc = $2 ORDER BY v.version",
-        )
+             WHERE v.tenant = $1 AND v.doc = $2 ORDER BY v.version")
         .bind(scope.tenant().as_str())
         .bind(admitted.doc.0)
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         rows.iter().map(version_of).collect::<Result<_>>().map(Some)
     }
@@ -92,21 +89,27 @@ impl Catalog {
         limit: usize,
     ) -> Result<Page<DocumentRow>> {
         let limit = page::limit(limit);
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let acls = admitting(&mut tx, scope).await?;
-        let rows = sqlx::query(
+        let rows = sql_of(
             "SELECT d.document, d.title, d.uri, d.content_type, d.source, d.modified_at, d.version, v.created_at
              FROM documents d
              JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
              WHERE d.tenant = $1 AND d.document > $2 AND d.live = 1
                AND d.acl IN (SELECT value FROM json_each($3))
              ORDER BY d.document LIMIT $4",
+            "SELECT d.document, d.title, d.uri, d.content_type, d.source, d.modified_at, d.version, v.created_at
+             FROM documents d
+             JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+             WHERE d.tenant = $1 AND d.document > $2 AND d.live = 1
+               AND d.acl IN (SELECT value::BIGINT FROM jsonb_array_elements_text($3::JSONB) AS value)
+             ORDER BY d.document LIMIT $4",
         )
         .bind(scope.tenant().as_str())
         .bind(after.map_or("", |after| after.as_str()))
         .bind(json(&acls))
         .bind(long(limit as u64 + 1))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         let items: Vec<DocumentRow> = rows.iter().map(document_row_of).collect::<Result<_>>()?;
         Ok(items.into_page(limit, |row| row.id.to_string()))
@@ -114,8 +117,8 @@ impl Catalog {
 }
 
 /// The numbers of the tenant's ACLs that admit the principal.
-async fn admitting(connection: &mut SqliteConnection, scope: &Scope) -> Result<Vec<u32>> {
-    let rows = sqlx::query("SELECT acl, entries FROM acls WHERE tenant = $1")
+async fn admitting(connection: &mut Connection, scope: &Scope) -> Result<Vec<u32>> {
+    let rows = sql("SELECT acl, entries FROM acls WHERE tenant = $1")
         .bind(scope.tenant().as_str())
         .fetch_all(connection)
         .await?;
@@ -128,16 +131,15 @@ async fn admitting(connection: &mut SqliteConnection, scope: &Scope) -> Result<V
     Ok(acls)
 }
 
-async fn admitted(connection: &mut SqliteConnection, scope: &Scope, id: &DocumentId) -> Result<Option<Admitted>> {
-    let row = sqlx::query(
-        "SELECT d.doc, d.version, d.title, d.uri, d.content_type, d.attributes, d.source, d.modified_at, a.entries
+async fn admitted(connection: &mut Connection, scope: &Scope, id: &DocumentId) -> Result<Option<Admitted>> {
+    let row =
+        sql("SELECT d.doc, d.version, d.title, d.uri, d.content_type, d.attributes, d.source, d.modified_at, a.entries
          FROM documents d JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
-         WHERE d.tenant = $1 AND d.document = $2 AND d.live = 1",
-    )
-    .bind(scope.tenant().as_str())
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
+         WHERE d.tenant = $1 AND d.document = $2 AND d.live = 1")
+        .bind(scope.tenant().as_str())
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let acl = row.acl("entries")?;
     match acl.decide(scope.principal()) {
@@ -148,19 +150,18 @@ async fn admitted(connection: &mut SqliteConnection, scope: &Scope, id: &Documen
 
 /// When a version was written, its text, and the text's hash, which is checked.
 async fn version_with_text(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
     doc: DocNo,
     version: VersionNo,
 ) -> Result<Option<(catena_domain::Timestamp, String, [u8; 32])>> {
-    let row = sqlx::query(
-        "SELECT created_at, text_sha256, text_bytes FROM versions WHERE tenant = $1 AND doc = $2 AND version = $3",
-    )
-    .bind(tenant.as_str())
-    .bind(doc.0)
-    .bind(version.0)
-    .fetch_optional(&mut *connection)
-    .await?;
+    let row =
+        sql("SELECT created_at, text_sha256, text_bytes FROM versions WHERE tenant = $1 AND doc = $2 AND version = $3")
+            .bind(tenant.as_str())
+            .bind(doc.0)
+            .bind(version.0)
+            .fetch_optional(&mut *connection)
+            .await?;
     let Some(row) = row else { return Ok(None) };
     let text = text::read(connection, TextOf { tenant, doc, version }, row.u64("text_bytes")?).await?;
     let text_sha256 = row.hash("text_sha256")?;
@@ -170,7 +171,7 @@ async fn version_with_text(
     Ok(Some((row.time("created_at")?, text, text_sha256)))
 }
 
-fn version_of(row: &SqliteRow) -> Result<VersionRow> {
+fn version_of(row: &Row) -> Result<VersionRow> {
     let change = match row.text("change")?.as_str() {
         "created" => Change::Created,
         "changed" => Change::NewVersion,
@@ -187,7 +188,7 @@ fn version_of(row: &SqliteRow) -> Result<VersionRow> {
     })
 }
 
-fn document_row_of(row: &SqliteRow) -> Result<DocumentRow> {
+fn document_row_of(row: &Row) -> Result<DocumentRow> {
     Ok(DocumentRow {
         id: row.name("document")?,
         title: row.text("title")?,

@@ -9,15 +9,14 @@ use std::collections::hash_map::Entry;
 use catena_access::acl::Rule;
 use catena_access::{Decision, Scope};
 use catena_domain::{AclId, DocNo, RecipeId, Span, VersionNo};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{PassageKey, StoredPassage};
-use crate::sqlite::codec::{Columns as _, json};
-use crate::sqlite::feed::span_of;
-use crate::sqlite::text::{self, BLOCK_BYTES, TextOf};
+use crate::store::{Connection, Row, sql_of};
+use crate::tables::codec::json;
+use crate::tables::feed::span_of;
+use crate::tables::text::{self, BLOCK_BYTES, TextOf};
 
 /// Most passages asked for at once.
 const PASSAGES_MAX: usize = 1_000;
@@ -40,7 +39,7 @@ impl Catalog {
         }
         let mut passages = vec![None; keys.len()];
         let mut reach = vec![Span { start: 0, end: 0 }; keys.len()];
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let mut decisions: HashMap<u32, Option<Rule>> = HashMap::new();
         for row in candidates(&mut tx, scope, recipe, keys).await? {
             let acl = row.u32("acl")?;
@@ -79,13 +78,13 @@ fn rule_of(decision: Decision) -> Option<Rule> {
 
 /// The rows behind the keys, as far as document and version are what the keys say. No text is read yet.
 async fn candidates(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     scope: &Scope,
     recipe: &RecipeId,
     keys: &[PassageKey],
-) -> Result<Vec<SqliteRow>> {
+) -> Result<Vec<Row>> {
     let keys: Vec<[u32; 3]> = keys.iter().map(|key| [key.doc.0, key.version.0, key.chunk]).collect();
-    let rows = sqlx::query(
+    let rows = sql_of(
         "SELECT w.key AS place, d.document, d.doc, d.version, d.title, d.uri, d.attributes, d.source, d.modified_at,
                 d.acl, a.entries, v.created_at, v.text_sha256, k.chunks, c.chunk, c.start_byte, c.end_byte,
                 c.headings, c.line_first, c.line_last,
@@ -102,6 +101,21 @@ async fn candidates(
              ON c.tenant = d.tenant AND c.doc = d.doc AND c.version = d.version AND c.recipe = $2
             AND c.chunk = json_extract(w.value, '$[2]')
          WHERE d.live = 1 AND d.version = json_extract(w.value, '$[1]')",
+        "SELECT w.number - 1 AS place, d.document, d.doc, d.version, d.title, d.uri, d.attributes, d.source,
+                d.modified_at, d.acl, a.entries, v.created_at, v.text_sha256, k.chunks, c.chunk, c.start_byte,
+                c.end_byte, c.headings, c.line_first, c.line_last,
+                COALESCE((SELECT p.end_byte FROM chunks p
+                          WHERE p.tenant = c.tenant AND p.doc = c.doc AND p.version = c.version
+                            AND p.recipe = c.recipe AND p.chunk = c.chunk - 1), c.start_byte) AS before_byte
+         FROM jsonb_array_elements($3::JSONB) WITH ORDINALITY AS w (value, number)
+         JOIN documents d ON d.tenant = $1 AND d.doc = (w.value->>0)::BIGINT
+         JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
+         JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+         JOIN chunkings k ON k.tenant = d.tenant AND k.doc = d.doc AND k.version = d.version AND k.recipe = $2
+         JOIN chunks c
+             ON c.tenant = d.tenant AND c.doc = d.doc AND c.version = d.version AND c.recipe = $2
+            AND c.chunk = (w.value->>2)::BIGINT
+         WHERE d.live = 1 AND d.version = (w.value->>1)::BIGINT",
     )
     .bind(scope.tenant().as_str())
     .bind(recipe.as_str())
@@ -113,7 +127,7 @@ async fn candidates(
 
 /// The blocks of the admitted passages' spans.
 async fn blocks(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     scope: &Scope,
     passages: &[Option<StoredPassage>],
     reach: &[Span],
@@ -133,13 +147,19 @@ async fn blocks(
     if wanted.is_empty() {
         return Ok(blocks);
     }
-    let rows = sqlx::query(
+    let rows = sql_of(
         "SELECT json_extract(w.value, '$[0]') AS place, t.start_byte, t.zstd
          FROM json_each($2) w
          CROSS JOIN version_text t
              ON t.tenant = $1 AND t.doc = json_extract(w.value, '$[1]') AND t.version = json_extract(w.value, '$[2]')
             AND t.start_byte > json_extract(w.value, '$[3]') AND t.start_byte < json_extract(w.value, '$[4]')
          ORDER BY w.key, t.start_byte",
+        "SELECT (w.value->>0)::BIGINT AS place, t.start_byte, t.zstd
+         FROM jsonb_array_elements($2::JSONB) WITH ORDINALITY AS w (value, number)
+         JOIN version_text t
+             ON t.tenant = $1 AND t.doc = (w.value->>1)::BIGINT AND t.version = (w.value->>2)::BIGINT
+            AND t.start_byte > (w.value->>3)::BIGINT AND t.start_byte < (w.value->>4)::BIGINT
+         ORDER BY w.number, t.start_byte",
     )
     .bind(scope.tenant().as_str())
     .bind(json(&wanted))
@@ -152,7 +172,7 @@ async fn blocks(
 }
 
 /// The passage in a row, but for its text.
-fn passage_of(row: &SqliteRow, rule: Rule) -> Result<StoredPassage> {
+fn passage_of(row: &Row, rule: Rule) -> Result<StoredPassage> {
     Ok(StoredPassage {
         document: row.name("document")?,
         doc: DocNo(row.u32("doc")?),

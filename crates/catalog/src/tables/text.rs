@@ -4,10 +4,10 @@
 //! alone, and a passage costs one or two small decompressions however long its document is.
 
 use catena_domain::{DocNo, Span, TenantId, VersionNo};
-use sqlx::SqliteConnection;
 
 use crate::error::{CatalogError, Result};
-use crate::sqlite::codec::{Columns as _, corrupt};
+use crate::store::{Connection, sql};
+use crate::tables::codec::corrupt;
 
 /// Longest block, in bytes of text.
 pub(crate) const BLOCK_BYTES: usize = 8 * 1024;
@@ -70,9 +70,9 @@ fn decompress(of: TextOf<'_>, zstd: &[u8]) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| of.damaged())
 }
 
-pub(crate) async fn write(connection: &mut SqliteConnection, of: TextOf<'_>, blocks: &[Block]) -> Result<()> {
+pub(crate) async fn write(connection: &mut Connection, of: TextOf<'_>, blocks: &[Block]) -> Result<()> {
     for block in blocks {
-        sqlx::query("INSERT INTO version_text (tenant, doc, version, start_byte, zstd) VALUES ($1, $2, $3, $4, $5)")
+        sql("INSERT INTO version_text (tenant, doc, version, start_byte, zstd) VALUES ($1, $2, $3, $4, $5)")
             .bind(of.tenant.as_str())
             .bind(of.doc.0)
             .bind(of.version.0)
@@ -85,12 +85,10 @@ pub(crate) async fn write(connection: &mut SqliteConnection, of: TextOf<'_>, blo
 }
 
 /// The whole text, checked against its length.
-pub(crate) async fn read(connection: &mut SqliteConnection, of: TextOf<'_>, text_bytes: u64) -> Result<String> {
+pub(crate) async fn read(connection: &mut Connection, of: TextOf<'_>, text_bytes: u64) -> Result<String> {
     let end = u32::try_from(text_bytes).map_err(|_| of.damaged())?;
-    let rows = sqlx::query(
-        "SELECT start_byte, zstd FROM version_text
-         WHERE tenant = $1 AND doc = $2 AND version = $3 ORDER BY start_byte",
-    )
+    let rows = sql("SELECT start_byte, zstd FROM version_text
+         WHERE tenant = $1 AND doc = $2 AND version = $3 ORDER BY start_byte")
     .bind(of.tenant.as_str())
     .bind(of.doc.0)
     .bind(of.version.0)

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use catena_access::{LiveChanges, LiveDocument, Liveness, Scope};
 use catena_domain::{AclId, DocNo, RecipeId, Seq, Span, TenantId, VersionNo};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::Result;
 use crate::model::{IndexChanges, IndexRow};
-use crate::sqlite::codec::{Columns as _, corrupt, long, vector_of};
-use crate::sqlite::tenants;
-use crate::sqlite::text::{self, TextOf};
+use crate::store::{Connection, Row, sql};
+use crate::tables::codec::{corrupt, long, vector_of};
+use crate::tables::tenants;
+use crate::tables::text::{self, TextOf};
 
 /// Most bytes of texts in one answer, but for one document that is longer by itself.
 const TEXTS_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -29,22 +28,20 @@ impl Catalog {
         documents_max: usize,
     ) -> Result<IndexChanges> {
         let documents_max = documents_max.max(1);
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let mut upto = tenants::seq(&mut tx, scope.tenant()).await?.max(after);
-        let found = sqlx::query(
-            "SELECT d.doc, d.version, d.title, d.version_seq, v.text_bytes, k.chunks
+        let found = sql("SELECT d.doc, d.version, d.title, d.version_seq, v.text_bytes, k.chunks
              FROM documents d
              JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
              LEFT JOIN chunkings k
                  ON k.tenant = d.tenant AND k.doc = d.doc AND k.version = d.version AND k.recipe = $2
              WHERE d.tenant = $1 AND d.version_seq > $3 AND d.live = 1
-             ORDER BY d.version_seq LIMIT $4",
-        )
+             ORDER BY d.version_seq LIMIT $4")
         .bind(scope.tenant().as_str())
         .bind(recipe.as_str())
         .bind(long(after.0))
         .bind(long(documents_max as u64 + 1))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for (number, row) in found.iter().enumerate() {
@@ -67,19 +64,17 @@ impl Catalog {
         recipe: &RecipeId,
         documents: &[(DocNo, VersionNo)],
     ) -> Result<Vec<IndexRow>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let mut rows = Vec::new();
         for (doc, version) in documents {
-            let found = sqlx::query(
-                "SELECT d.doc, d.version, d.title, v.text_bytes
+            let found = sql("SELECT d.doc, d.version, d.title, v.text_bytes
                  FROM documents d
                  JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
-                 WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1",
-            )
+                 WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1")
             .bind(scope.tenant().as_str())
             .bind(doc.0)
             .bind(version.0)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
             if let Some(row) = found {
                 rows.append(&mut rows_of(&mut tx, scope.tenant(), recipe, &row).await?);
@@ -90,23 +85,20 @@ impl Catalog {
 
     /// What changed in the live table after `after`; everything, when that is zero.
     pub async fn live_changes(&self, scope: &Scope, after: Seq) -> Result<LiveChanges> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         let seq = tenants::seq(&mut tx, scope.tenant()).await?;
-        let documents = sqlx::query(
-            "SELECT doc, version, acl, live, source, attributes FROM documents
-             WHERE tenant = $1 AND changed_seq > $2 ORDER BY changed_seq",
-        )
+        let documents = sql("SELECT doc, version, acl, live, source, attributes FROM documents
+             WHERE tenant = $1 AND changed_seq > $2 ORDER BY changed_seq")
         .bind(scope.tenant().as_str())
         .bind(long(after.0))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
-        let acls =
-            sqlx::query("SELECT acl, entries FROM acls WHERE tenant = $1 AND first_seq > $2 ORDER BY first_seq, acl")
-                .bind(scope.tenant().as_str())
-                .bind(long(after.0))
-                .fetch_all(&mut *tx)
-                .await?;
-        let acl_of = |row: &SqliteRow| Ok((AclId(row.u32("acl")?), Arc::new(row.acl("entries")?)));
+        let acls = sql("SELECT acl, entries FROM acls WHERE tenant = $1 AND first_seq > $2 ORDER BY first_seq, acl")
+            .bind(scope.tenant().as_str())
+            .bind(long(after.0))
+            .fetch_all(&mut tx)
+            .await?;
+        let acl_of = |row: &Row| Ok((AclId(row.u32("acl")?), Arc::new(row.acl("entries")?)));
         Ok(LiveChanges {
             seq,
             documents: documents.iter().map(live_document_of).collect::<Result<_>>()?,
@@ -117,19 +109,17 @@ impl Catalog {
 
 /// The index rows of one version, given a row with `doc`, `version`, `title` and `text_bytes`.
 async fn rows_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
     recipe: &RecipeId,
-    document: &SqliteRow,
+    document: &Row,
 ) -> Result<Vec<IndexRow>> {
     let (doc, version) = (DocNo(document.u32("doc")?), VersionNo(document.u32("version")?));
     let title = document.text("title")?;
-    let found = sqlx::query(
-        "SELECT c.chunk, c.start_byte, c.end_byte, c.headings, e.vector
+    let found = sql("SELECT c.chunk, c.start_byte, c.end_byte, c.headings, e.vector
          FROM chunks c
          LEFT JOIN embeddings e ON e.tenant = c.tenant AND e.recipe = c.recipe AND e.hash = c.hash
-         WHERE c.tenant = $1 AND c.doc = $2 AND c.version = $3 AND c.recipe = $4 ORDER BY c.chunk",
-    )
+         WHERE c.tenant = $1 AND c.doc = $2 AND c.version = $3 AND c.recipe = $4 ORDER BY c.chunk")
     .bind(tenant.as_str())
     .bind(doc.0)
     .bind(version.0)
@@ -159,11 +149,11 @@ async fn rows_of(
 }
 
 /// The span in a row with the columns `start_byte` and `end_byte`.
-pub(crate) fn span_of(row: &SqliteRow) -> Result<Span> {
+pub(crate) fn span_of(row: &Row) -> Result<Span> {
     Span::new(row.u32("start_byte")?, row.u32("end_byte")?).ok_or_else(|| corrupt("a span", "chunks"))
 }
 
-fn live_document_of(row: &SqliteRow) -> Result<LiveDocument> {
+fn live_document_of(row: &Row) -> Result<LiveDocument> {
     Ok(LiveDocument {
         doc: DocNo(row.u32("doc")?),
         version: VersionNo(row.u32("version")?),

@@ -7,14 +7,13 @@ use catena_access::Scope;
 use catena_audit::{Draft, Object};
 use catena_domain::{JobId, TenantId, Timestamp, limits};
 use catena_runtime::{clock, random};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{Job, JobControl, JobEnd, JobKind, JobState, Lease, Written};
-use crate::sqlite::codec::{Columns as _, corrupt, long};
-use crate::sqlite::{chain, page, store::in_task};
+use crate::store::{Connection, Reach, Row, in_task, sql, sql_of};
+use crate::tables::codec::{corrupt, long};
+use crate::tables::{chain, page};
 
 /// How long a worker may be silent before another may take its job.
 const LEASE: Duration = Duration::from_secs(60);
@@ -25,14 +24,12 @@ impl Catalog {
         let (store, tenant) = (self.store.clone(), scope.tenant().clone());
         in_task(async move {
             let id = random::identifier().map_err(CatalogError::chance)?;
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             draft.objects.push(Object::new("job", id.as_str()));
             let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
-            let row = sqlx::query(
-                "INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ($1, $2, $3, 'queued', $4)
+            let row = sql("INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ($1, $2, $3, 'queued', $4)
                  ON CONFLICT DO NOTHING
-                 RETURNING job, kind, state, done, total, note, error, created_at, started_at, finished_at",
-            )
+                 RETURNING job, kind, state, done, total, note, error, created_at, started_at, finished_at")
             .bind(tenant.as_str())
             .bind(id)
             .bind(kind.as_str())
@@ -55,14 +52,22 @@ impl Catalog {
         in_task(async move {
             let now = clock::now();
             let until = lease_from(now);
-            let mut tx = store.write().await?;
-            let row = sqlx::query(
+            let mut tx = store.write(Reach::Installation).await?;
+            let row = sql_of(
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $2,
                                  started_at = coalesce(started_at, $1)
                  WHERE (tenant, job) IN (
                      SELECT tenant, job FROM jobs
                      WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
                      ORDER BY created_at, tenant, job LIMIT 1)
+                 RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
+                           finished_at",
+                "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $2,
+                                 started_at = coalesce(started_at, $1)
+                 WHERE (tenant, job) IN (
+                     SELECT tenant, job FROM jobs
+                     WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
+                     ORDER BY created_at, tenant, job LIMIT 1 FOR UPDATE SKIP LOCKED)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
             )
@@ -90,12 +95,10 @@ impl Catalog {
         let (store, tenant, id, attempt) = (self.store.clone(), scope.tenant().clone(), id.clone(), lease.attempt);
         let note = cut(note);
         in_task(async move {
-            let mut tx = store.write().await?;
-            let row = sqlx::query(
-                "UPDATE jobs SET done = $4, total = $5, note = $6, lease_until = $7
+            let mut tx = store.write(&tenant).await?;
+            let row = sql("UPDATE jobs SET done = $4, total = $5, note = $6, lease_until = $7
                  WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'
-                 RETURNING cancel_requested",
-            )
+                 RETURNING cancel_requested")
             .bind(tenant.as_str())
             .bind(id.as_str())
             .bind(attempt)
@@ -122,11 +125,9 @@ impl Catalog {
                 JobEnd::Failed(reason) => (JobState::Failed, Some(cut(&reason))),
                 JobEnd::Cancelled => (JobState::Cancelled, None),
             };
-            let mut tx = store.write().await?;
-            let done = sqlx::query(
-                "UPDATE jobs SET state = $4, error = $5, finished_at = $6, lease_until = NULL
-                 WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'",
-            )
+            let mut tx = store.write(&tenant).await?;
+            let done = sql("UPDATE jobs SET state = $4, error = $5, finished_at = $6, lease_until = NULL
+                 WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'")
             .bind(tenant.as_str())
             .bind(id.as_str())
             .bind(attempt)
@@ -135,7 +136,7 @@ impl Catalog {
             .bind(clock::now().0)
             .execute(tx.connection())
             .await?;
-            if done.rows_affected() == 0 {
+            if done == 0 {
                 return Err(CatalogError::LeaseLost { job: id.to_string() });
             }
             tx.commit().await
@@ -147,17 +148,15 @@ impl Catalog {
     pub async fn cancel_job(&self, scope: &Scope, id: &JobId, mut draft: Draft) -> Result<Option<Written<Job>>> {
         let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             let Some(job) = find(tx.connection(), &tenant, &id).await? else { return Ok(None) };
             if job.state.is_over() {
                 return Err(CatalogError::Conflict { what: format!("job {id}"), reason: "is over already" });
             }
-            sqlx::query(
-                "UPDATE jobs SET cancel_requested = 1,
+            sql("UPDATE jobs SET cancel_requested = 1,
                      finished_at = CASE state WHEN 'queued' THEN $3 ELSE finished_at END,
                      state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END
-                 WHERE tenant = $1 AND job = $2",
-            )
+                 WHERE tenant = $1 AND job = $2")
             .bind(tenant.as_str())
             .bind(id.as_str())
             .bind(clock::now().0)
@@ -174,21 +173,20 @@ impl Catalog {
 
     /// One job of the tenant.
     pub async fn job(&self, scope: &Scope, id: &JobId) -> Result<Option<Job>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         find(&mut tx, scope.tenant(), id).await
     }
 
     /// The tenant's jobs, the newest first.
     pub async fn jobs(&self, scope: &Scope, limit: usize) -> Result<Vec<Job>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT job, kind, state, done, total, note, error, created_at, started_at, finished_at FROM jobs
-             WHERE tenant = $1 ORDER BY created_at DESC, job DESC LIMIT $2",
-        )
-        .bind(scope.tenant().as_str())
-        .bind(long(page::limit(limit) as u64))
-        .fetch_all(&mut *tx)
-        .await?;
+        let mut tx = self.store.read(scope).await?;
+        let rows =
+            sql("SELECT job, kind, state, done, total, note, error, created_at, started_at, finished_at FROM jobs
+             WHERE tenant = $1 ORDER BY created_at DESC, job DESC LIMIT $2")
+            .bind(scope.tenant().as_str())
+            .bind(long(page::limit(limit) as u64))
+            .fetch_all(&mut tx)
+            .await?;
         rows.iter().map(job_of).collect()
     }
 
@@ -197,13 +195,11 @@ impl Catalog {
     pub async fn release_leases(&self) -> Result<()> {
         let store = self.store.clone();
         in_task(async move {
-            let mut tx = store.write().await?;
-            sqlx::query(
-                "UPDATE jobs SET lease_until = NULL,
+            let mut tx = store.write(Reach::Installation).await?;
+            sql("UPDATE jobs SET lease_until = NULL,
                      finished_at = CASE cancel_requested WHEN 1 THEN $1 ELSE NULL END,
                      state = CASE cancel_requested WHEN 1 THEN 'cancelled' ELSE 'queued' END
-                 WHERE state = 'running'",
-            )
+                 WHERE state = 'running'")
             .bind(clock::now().0)
             .execute(tx.connection())
             .await?;
@@ -222,11 +218,9 @@ fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(limits::ATTRIBUTE_BYTES_MAX)].to_owned()
 }
 
-async fn find(connection: &mut SqliteConnection, tenant: &TenantId, id: &JobId) -> Result<Option<Job>> {
-    let row = sqlx::query(
-        "SELECT job, kind, state, done, total, note, error, created_at, started_at, finished_at FROM jobs
-         WHERE tenant = $1 AND job = $2",
-    )
+async fn find(connection: &mut Connection, tenant: &TenantId, id: &JobId) -> Result<Option<Job>> {
+    let row = sql("SELECT job, kind, state, done, total, note, error, created_at, started_at, finished_at FROM jobs
+         WHERE tenant = $1 AND job = $2")
     .bind(tenant.as_str())
     .bind(id.as_str())
     .fetch_optional(connection)
@@ -234,7 +228,7 @@ async fn find(connection: &mut SqliteConnection, tenant: &TenantId, id: &JobId) 
     row.as_ref().map(job_of).transpose()
 }
 
-fn job_of(row: &SqliteRow) -> Result<Job> {
+fn job_of(row: &Row) -> Result<Job> {
     let (kind, state) = (row.text("kind")?, row.text("state")?);
     let states = [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
     Ok(Job {

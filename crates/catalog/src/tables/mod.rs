@@ -1,4 +1,4 @@
-//! The catalog in SQLite: one file for each family of tables, and beside the statements the methods that run them.
+//! One file for each family of tables, and beside the statements the methods that run them.
 
 mod chain;
 mod codec;
@@ -13,14 +13,11 @@ mod page;
 mod passages;
 mod reads;
 mod record;
-mod schema;
-mod store;
 mod tenants;
 mod text;
 mod verify;
 
 pub(crate) use record::Recorder;
-pub(crate) use store::Store;
 pub use verify::verify_record;
 
 /// What tests inside this crate reach for.

@@ -4,38 +4,33 @@ use catena_access::Scope;
 use catena_audit::{Draft, Object};
 use catena_domain::{GenerationId, RecipeId, TenantId};
 use catena_runtime::{clock, random};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{GenerationRow, GenerationState, Written};
-use crate::sqlite::codec::{Columns as _, corrupt};
-use crate::sqlite::{chain, store::in_task, tenants::gone};
+use crate::store::{Connection, Row, in_task, sql};
+use crate::tables::codec::corrupt;
+use crate::tables::{chain, tenants::gone};
 
 impl Catalog {
     /// The tenant's generations, the oldest first.
     pub async fn generations(&self, scope: &Scope) -> Result<Vec<GenerationRow>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
-             WHERE tenant = $1 ORDER BY created_at, generation",
-        )
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
+             WHERE tenant = $1 ORDER BY created_at, generation")
         .bind(scope.tenant().as_str())
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         rows.iter().map(row_of).collect()
     }
 
     /// The generation that answers.
     pub async fn live_generation(&self, scope: &Scope) -> Result<GenerationRow> {
-        let mut tx = self.store.read().await?;
-        let row = sqlx::query(
-            "SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
-             WHERE tenant = $1 AND state = 'live'",
-        )
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
+             WHERE tenant = $1 AND state = 'live'")
         .bind(scope.tenant().as_str())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         row_of(&row.ok_or_else(|| gone(scope))?)
     }
@@ -44,7 +39,7 @@ impl Catalog {
     pub async fn create_generation(&self, scope: &Scope, recipe: &RecipeId, dimension: u32) -> Result<GenerationRow> {
         let (store, tenant, recipe) = (self.store.clone(), scope.tenant().clone(), recipe.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             let row = insert(tx.connection(), &tenant, &recipe, dimension, GenerationState::Building).await?;
             tx.commit().await?;
             Ok(row)
@@ -56,20 +51,19 @@ impl Catalog {
     pub async fn promote_generation(&self, scope: &Scope, id: &GenerationId, mut draft: Draft) -> Result<Written<()>> {
         let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
-            sqlx::query("UPDATE generations SET state = 'retired' WHERE tenant = $1 AND state = 'live'")
+            let mut tx = store.write(&tenant).await?;
+            sql("UPDATE generations SET state = 'retired' WHERE tenant = $1 AND state = 'live'")
                 .bind(tenant.as_str())
                 .execute(tx.connection())
                 .await?;
-            let row = sqlx::query(
-                "UPDATE generations SET state = 'live', promoted_at = $3 WHERE tenant = $1 AND generation = $2
-                 RETURNING recipe",
-            )
-            .bind(tenant.as_str())
-            .bind(id.as_str())
-            .bind(clock::now().0)
-            .fetch_optional(tx.connection())
-            .await?;
+            let row =
+                sql("UPDATE generations SET state = 'live', promoted_at = $3 WHERE tenant = $1 AND generation = $2
+                 RETURNING recipe")
+                .bind(tenant.as_str())
+                .bind(id.as_str())
+                .bind(clock::now().0)
+                .fetch_optional(tx.connection())
+                .await?;
             let row = row.ok_or_else(|| CatalogError::NotFound { what: "generation", id: id.to_string() })?;
             draft.objects.push(Object::new("generation", id.as_str()));
             draft.generation = Some(id.to_string());
@@ -85,8 +79,8 @@ impl Catalog {
     pub async fn forget_generation(&self, scope: &Scope, id: &GenerationId) -> Result<()> {
         let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
-            let row = sqlx::query("DELETE FROM generations WHERE tenant = $1 AND generation = $2 RETURNING state")
+            let mut tx = store.write(&tenant).await?;
+            let row = sql("DELETE FROM generations WHERE tenant = $1 AND generation = $2 RETURNING state")
                 .bind(tenant.as_str())
                 .bind(id.as_str())
                 .fetch_optional(tx.connection())
@@ -105,7 +99,7 @@ impl Catalog {
 
 /// Stores a new generation of a tenant.
 pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
     recipe: &RecipeId,
     dimension: u32,
@@ -117,10 +111,8 @@ pub(crate) async fn insert(
     let id = random::identifier().map_err(CatalogError::chance)?;
     let now = clock::now();
     let promoted_at = (state == GenerationState::Live).then_some(now);
-    sqlx::query(
-        "INSERT INTO generations (tenant, generation, recipe, dimension, state, created_at, promoted_at)
-         SELECT tenant, $2, $3, $4, $5, $6, $7 FROM tenants WHERE tenant = $1",
-    )
+    sql("INSERT INTO generations (tenant, generation, recipe, dimension, state, created_at, promoted_at)
+         SELECT tenant, $2, $3, $4, $5, $6, $7 FROM tenants WHERE tenant = $1")
     .bind(tenant.as_str())
     .bind(id.as_str())
     .bind(recipe.as_str())
@@ -130,10 +122,8 @@ pub(crate) async fn insert(
     .bind(promoted_at.map(|at| at.0))
     .execute(&mut *connection)
     .await?;
-    let row = sqlx::query(
-        "SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
-         WHERE tenant = $1 AND generation = $2",
-    )
+    let row = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
+         WHERE tenant = $1 AND generation = $2")
     .bind(tenant.as_str())
     .bind(id.as_str())
     .fetch_optional(connection)
@@ -149,7 +139,7 @@ fn state_text(state: GenerationState) -> &'static str {
     }
 }
 
-fn row_of(row: &SqliteRow) -> Result<GenerationRow> {
+fn row_of(row: &Row) -> Result<GenerationRow> {
     let state = match row.text("state")?.as_str() {
         "building" => GenerationState::Building,
         "live" => GenerationState::Live,

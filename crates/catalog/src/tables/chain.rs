@@ -3,11 +3,10 @@
 use catena_audit::{Chain, Draft, LeafHash, LeafRef, Sealed, seal};
 use catena_domain::{Seq, TenantId};
 use catena_runtime::clock;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::{CatalogError, Result};
-use crate::sqlite::codec::{Columns as _, corrupt, long};
+use crate::store::{Connection, Row, sql};
+use crate::tables::codec::{corrupt, long};
 
 /// A leaf that has its place but is not stored yet.
 pub(crate) struct Next<'a> {
@@ -17,13 +16,13 @@ pub(crate) struct Next<'a> {
 }
 
 /// Appends a leaf to a tenant's chain. Refuses when the tenant is gone.
-pub(crate) async fn append(connection: &mut SqliteConnection, tenant: &TenantId, draft: &Draft) -> Result<LeafRef> {
+pub(crate) async fn append(connection: &mut Connection, tenant: &TenantId, draft: &Draft) -> Result<LeafRef> {
     let next = next(connection, Chain::Tenant(tenant), draft).await?;
     next.store(connection).await
 }
 
 /// Gives a draft its place after the chain's head.
-pub(crate) async fn next<'a>(connection: &mut SqliteConnection, chain: Chain<'a>, draft: &Draft) -> Result<Next<'a>> {
+pub(crate) async fn next<'a>(connection: &mut Connection, chain: Chain<'a>, draft: &Draft) -> Result<Next<'a>> {
     let (index, previous) = match head(connection, chain).await? {
         Some(head) => (head.index + 1, head.hash),
         None => (0, LeafHash::GENESIS),
@@ -35,28 +34,28 @@ pub(crate) async fn next<'a>(connection: &mut SqliteConnection, chain: Chain<'a>
 
 impl Next<'_> {
     /// Stores the leaf and moves the chain's head on to it.
-    pub(crate) async fn store(self, connection: &mut SqliteConnection) -> Result<LeafRef> {
+    pub(crate) async fn store(self, connection: &mut Connection) -> Result<LeafRef> {
         let Self { chain, sealed, leaf } = self;
         let insert = match chain {
             Chain::Tenant(tenant) => {
-                sqlx::query("INSERT INTO audit_outbox (leaf_index, bytes, hash, tenant) VALUES ($1, $2, $3, $4)")
+                sql("INSERT INTO audit_outbox (leaf_index, bytes, hash, tenant) VALUES ($1, $2, $3, $4)")
                     .bind(long(leaf.index))
                     .bind(sealed.bytes)
                     .bind(leaf.hash.0.to_vec())
                     .bind(tenant.as_str())
             }
-            Chain::Service => sqlx::query("INSERT INTO service_outbox (leaf_index, bytes, hash) VALUES ($1, $2, $3)")
+            Chain::Service => sql("INSERT INTO service_outbox (leaf_index, bytes, hash) VALUES ($1, $2, $3)")
                 .bind(long(leaf.index))
                 .bind(sealed.bytes)
                 .bind(leaf.hash.0.to_vec()),
         };
         insert.execute(&mut *connection).await?;
         let update = match chain {
-            Chain::Tenant(tenant) => sqlx::query("UPDATE tenants SET leaves = $1, head = $2 WHERE tenant = $3")
+            Chain::Tenant(tenant) => sql("UPDATE tenants SET leaves = $1, head = $2 WHERE tenant = $3")
                 .bind(long(leaf.index + 1))
                 .bind(leaf.hash.0.to_vec())
                 .bind(tenant.as_str()),
-            Chain::Service => sqlx::query("UPDATE installation SET leaves = $1, head = $2 WHERE one = 1")
+            Chain::Service => sql("UPDATE installation SET leaves = $1, head = $2 WHERE one = 1")
                 .bind(long(leaf.index + 1))
                 .bind(leaf.hash.0.to_vec()),
         };
@@ -66,23 +65,23 @@ impl Next<'_> {
 }
 
 /// A chain's last leaf, as its head says.
-pub(crate) async fn head(connection: &mut SqliteConnection, chain: Chain<'_>) -> Result<Option<LeafRef>> {
+pub(crate) async fn head(connection: &mut Connection, chain: Chain<'_>) -> Result<Option<LeafRef>> {
     match chain {
         Chain::Tenant(tenant) => {
-            let row = sqlx::query("SELECT leaves, head FROM tenants WHERE tenant = $1")
+            let row = sql("SELECT leaves, head FROM tenants WHERE tenant = $1")
                 .bind(tenant.as_str())
                 .fetch_optional(connection)
                 .await?;
             head_of(&row.ok_or_else(|| CatalogError::TenantGone { tenant: tenant.clone() })?)
         }
         Chain::Service => {
-            head_of(&sqlx::query("SELECT leaves, head FROM installation WHERE one = 1").fetch_one(connection).await?)
+            head_of(&sql("SELECT leaves, head FROM installation WHERE one = 1").fetch_one(connection).await?)
         }
     }
 }
 
 /// The head in a row with the columns `leaves` and `head`.
-pub(crate) fn head_of(row: &SqliteRow) -> Result<Option<LeafRef>> {
+pub(crate) fn head_of(row: &Row) -> Result<Option<LeafRef>> {
     match row.u64("leaves")?.checked_sub(1) {
         None => Ok(None),
         Some(index) => {
@@ -93,8 +92,8 @@ pub(crate) fn head_of(row: &SqliteRow) -> Result<Option<LeafRef>> {
 }
 
 /// Takes the tenant's next sequence number.
-pub(crate) async fn next_seq(connection: &mut SqliteConnection, tenant: &TenantId) -> Result<Seq> {
-    let row = sqlx::query("UPDATE tenants SET seq = seq + 1 WHERE tenant = $1 RETURNING seq")
+pub(crate) async fn next_seq(connection: &mut Connection, tenant: &TenantId) -> Result<Seq> {
+    let row = sql("UPDATE tenants SET seq = seq + 1 WHERE tenant = $1 RETURNING seq")
         .bind(tenant.as_str())
         .fetch_optional(connection)
         .await?;

@@ -4,21 +4,20 @@ use catena_access::{KeyHash, Operator, Scope};
 use catena_audit::{Draft, Object};
 use catena_domain::{RecipeId, Seq, TenantId, limits};
 use catena_runtime::{clock, random};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::{CatalogError, Result};
 use crate::model::{GenerationState, Page, Tenant, Written};
-use crate::sqlite::codec::{Columns as _, long};
-use crate::sqlite::{chain, generations, page, store::in_task};
-use crate::{Catalog, sqlite::page::Items};
+use crate::store::{Connection, Reach, Row, in_task, sql};
+use crate::tables::codec::long;
+use crate::tables::{chain, generations, page};
+use crate::{Catalog, tables::page::Items as _};
 
 impl Catalog {
     /// What the operator's key is checked against, once one was set.
     pub async fn operator_key_hash(&self) -> Result<Option<KeyHash>> {
-        let mut tx = self.store.read().await?;
-        let row = sqlx::query("SELECT operator_key_hash FROM installation WHERE operator_key_hash IS NOT NULL")
-            .fetch_optional(&mut *tx)
+        let mut tx = self.store.read(Reach::Installation).await?;
+        let row = sql("SELECT operator_key_hash FROM installation WHERE operator_key_hash IS NOT NULL")
+            .fetch_optional(&mut tx)
             .await?;
         row.map(|row| Ok(KeyHash::from_bytes(row.hash("operator_key_hash")?))).transpose()
     }
@@ -27,8 +26,8 @@ impl Catalog {
     pub async fn set_operator_key_hash(&self, hash: KeyHash) -> Result<()> {
         let store = self.store.clone();
         in_task(async move {
-            let mut tx = store.write().await?;
-            sqlx::query("UPDATE installation SET operator_key_hash = $1 WHERE one = 1")
+            let mut tx = store.write(Reach::Installation).await?;
+            sql("UPDATE installation SET operator_key_hash = $1 WHERE one = 1")
                 .bind(hash.as_bytes().to_vec())
                 .execute(tx.connection())
                 .await?;
@@ -52,18 +51,16 @@ impl Catalog {
         let (store, id, name, recipe) = (self.store.clone(), id.clone(), name.to_owned(), recipe.clone());
         in_task(async move {
             let secret: [u8; 32] = random::bytes().map_err(CatalogError::chance)?;
-            let mut tx = store.write().await?;
-            let done = sqlx::query(
-                "INSERT INTO tenants (tenant, name, created_at, secret) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (tenant) DO NOTHING",
-            )
+            let mut tx = store.write(&id).await?;
+            let done = sql("INSERT INTO tenants (tenant, name, created_at, secret) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (tenant) DO NOTHING")
             .bind(id.as_str())
             .bind(name.as_str())
             .bind(clock::now().0)
             .bind(secret.to_vec())
             .execute(tx.connection())
             .await?;
-            if done.rows_affected() == 0 {
+            if done == 0 {
                 return Err(CatalogError::Conflict { what: format!("tenant {id}"), reason: "exists already" });
             }
             let generation =
@@ -82,15 +79,13 @@ impl Catalog {
     /// The tenants after `after`, in the order of their ids.
     pub async fn tenants(&self, _operator: &Operator, after: Option<&TenantId>, limit: usize) -> Result<Page<Tenant>> {
         let limit = page::limit(limit);
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT t.tenant, t.name, t.created_at, t.seq, t.documents, g.generation
+        let mut tx = self.store.read(Reach::Installation).await?;
+        let rows = sql("SELECT t.tenant, t.name, t.created_at, t.seq, t.documents, g.generation
              FROM tenants t JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
-             WHERE t.tenant > $1 ORDER BY t.tenant LIMIT $2",
-        )
+             WHERE t.tenant > $1 ORDER BY t.tenant LIMIT $2")
         .bind(after.map_or("", |after| after.as_str()))
         .bind(long(limit as u64 + 1))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         let items: Vec<Tenant> = rows.iter().map(tenant_of).collect::<Result<_>>()?;
         Ok(items.into_page(limit, |tenant| tenant.id.to_string()))
@@ -98,50 +93,47 @@ impl Catalog {
 
     /// One tenant.
     pub async fn tenant(&self, _operator: &Operator, id: &TenantId) -> Result<Option<Tenant>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(id).await?;
         find(&mut tx, id).await
     }
 
     /// Every tenant's id, for the service's own start.
     pub async fn all_tenants(&self) -> Result<Vec<TenantId>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query("SELECT tenant FROM tenants ORDER BY tenant").fetch_all(&mut *tx).await?;
+        let mut tx = self.store.read(Reach::Installation).await?;
+        let rows = sql("SELECT tenant FROM tenants ORDER BY tenant").fetch_all(&mut tx).await?;
         rows.iter().map(|row| row.name("tenant")).collect()
     }
 
     /// What the tenant's boundaries and other unguessable texts are derived from. It never leaves the process.
     pub async fn tenant_secret(&self, scope: &Scope) -> Result<[u8; 32]> {
-        let mut tx = self.store.read().await?;
-        let row = sqlx::query("SELECT secret FROM tenants WHERE tenant = $1")
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT secret FROM tenants WHERE tenant = $1")
             .bind(scope.tenant().as_str())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         row.ok_or_else(|| gone(scope))?.hash("secret")
     }
 
     /// The tenant's write sequence number.
     pub async fn seq(&self, scope: &Scope) -> Result<Seq> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         seq(&mut tx, scope.tenant()).await
     }
 
     /// Documents of the tenant that are not deleted, whoever may see them.
     pub async fn document_count(&self, scope: &Scope) -> Result<u64> {
-        let mut tx = self.store.read().await?;
-        let row = sqlx::query("SELECT documents FROM tenants WHERE tenant = $1")
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT documents FROM tenants WHERE tenant = $1")
             .bind(scope.tenant().as_str())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         row.ok_or_else(|| gone(scope))?.u64("documents")
     }
 }
 
 /// The tenant's sequence number as this transaction sees it.
-pub(crate) async fn seq(connection: &mut SqliteConnection, tenant: &TenantId) -> Result<Seq> {
-    let row = sqlx::query("SELECT seq FROM tenants WHERE tenant = $1")
-        .bind(tenant.as_str())
-        .fetch_optional(connection)
-        .await?;
+pub(crate) async fn seq(connection: &mut Connection, tenant: &TenantId) -> Result<Seq> {
+    let row = sql("SELECT seq FROM tenants WHERE tenant = $1").bind(tenant.as_str()).fetch_optional(connection).await?;
     Ok(Seq(row.ok_or_else(|| CatalogError::TenantGone { tenant: tenant.clone() })?.u64("seq")?))
 }
 
@@ -159,19 +151,17 @@ pub(crate) fn check_name(what: &'static str, name: &str) -> Result<()> {
     Ok(())
 }
 
-async fn find(connection: &mut SqliteConnection, id: &TenantId) -> Result<Option<Tenant>> {
-    let row = sqlx::query(
-        "SELECT t.tenant, t.name, t.created_at, t.seq, t.documents, g.generation
+async fn find(connection: &mut Connection, id: &TenantId) -> Result<Option<Tenant>> {
+    let row = sql("SELECT t.tenant, t.name, t.created_at, t.seq, t.documents, g.generation
          FROM tenants t JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
-         WHERE t.tenant = $1",
-    )
+         WHERE t.tenant = $1")
     .bind(id.as_str())
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(tenant_of).transpose()
 }
 
-fn tenant_of(row: &SqliteRow) -> Result<Tenant> {
+fn tenant_of(row: &Row) -> Result<Tenant> {
     Ok(Tenant {
         id: row.name("tenant")?,
         name: row.text("name")?,

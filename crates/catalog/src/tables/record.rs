@@ -4,21 +4,22 @@
 //! one task, which appends whatever waits in one transaction: many questions share the cost of one sync to disk. When
 //! `record` returns, the leaf is durable; a caller who goes away does not stop it.
 
+use std::collections::BTreeMap;
+
 use catena_access::{Operator, Right, Scope};
 use catena_audit::{Chain, Draft, LeafHash, LeafRef, Object};
 use catena_domain::{ContextId, KeyId, Span, TenantId, UserName, VersionNo};
 use catena_runtime::clock;
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
-use crate::sqlite::codec::{Columns as _, corrupt, hex, json, long};
-use crate::sqlite::store::Store;
-use crate::sqlite::{chain, page};
+use crate::store::{Batching, Connection, Reach, Row, Store, sql};
+use crate::tables::codec::{corrupt, hex, json, long};
+use crate::tables::{chain, page};
 
 /// Most leaves that wait.
 const QUEUE_MAX: usize = 1_024;
@@ -52,8 +53,8 @@ impl Recorder {
         tokio::spawn(async move {
             let mut entries = Vec::with_capacity(BATCH_MAX);
             while waiting.recv_many(&mut entries, BATCH_MAX).await > 0 {
-                let results = append_all(&store, &entries).await;
-                answer_all(entries.drain(..), results);
+                let batches = batches(&store, entries.drain(..));
+                join_all(batches.into_iter().map(|batch| append_and_answer(&store, batch))).await;
             }
         });
         Self { queue }
@@ -70,25 +71,24 @@ impl Recorder {
     }
 }
 
-/// Appends the leaves in one transaction. An entry that is refused leaves nothing and does not disturb its neighbours.
-async fn append_all(store: &Store, entries: &[Entry]) -> Result<Vec<Result<LeafRef>>> {
-    let mut tx = store.write().await?;
-    let mut results = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let result = append_one(tx.connection(), entry).await;
-        match result {
-            Ok(_) | Err(CatalogError::TenantGone { .. } | CatalogError::Conflict { .. }) => results.push(result),
-            Err(error) => return Err(error),
+/// The entries in as few transactions as the database takes them in: one, or one for each chain.
+fn batches(store: &Store, entries: impl Iterator<Item = Entry>) -> Vec<Vec<Entry>> {
+    match store.batching() {
+        Batching::AcrossTenants => vec![entries.collect()],
+        Batching::PerTenant => {
+            let mut batches: BTreeMap<Option<TenantId>, Vec<Entry>> = BTreeMap::new();
+            for entry in entries {
+                batches.entry(entry.tenant.clone()).or_default().push(entry);
+            }
+            batches.into_values().collect()
         }
     }
-    tx.commit().await?;
-    Ok(results)
 }
 
-fn answer_all(entries: impl Iterator<Item = Entry>, results: Result<Vec<Result<LeafRef>>>) {
-    match results {
+async fn append_and_answer(store: &Store, entries: Vec<Entry>) {
+    match append_all(store, &entries).await {
         Ok(results) => {
-            for (entry, result) in entries.zip(results) {
+            for (entry, result) in entries.into_iter().zip(results) {
                 // Nobody waits any more when the caller has gone; the leaf is written all the same.
                 let _ = entry.answer.send(result);
             }
@@ -101,8 +101,24 @@ fn answer_all(entries: impl Iterator<Item = Entry>, results: Result<Vec<Result<L
     }
 }
 
+/// Appends the leaves in one transaction. An entry that is refused leaves nothing and does not disturb its neighbours.
+async fn append_all(store: &Store, entries: &[Entry]) -> Result<Vec<Result<LeafRef>>> {
+    let tenant = entries.first().and_then(|entry| entry.tenant.as_ref());
+    let mut tx = store.write(tenant.map_or(Reach::Installation, Reach::Tenant)).await?;
+    let mut results = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let result = append_one(tx.connection(), entry).await;
+        match result {
+            Ok(_) | Err(CatalogError::TenantGone { .. } | CatalogError::Conflict { .. }) => results.push(result),
+            Err(error) => return Err(error),
+        }
+    }
+    tx.commit().await?;
+    Ok(results)
+}
+
 /// Whatever can refuse the entry comes before the first statement that changes anything.
-async fn append_one(connection: &mut SqliteConnection, entry: &Entry) -> Result<LeafRef> {
+async fn append_one(connection: &mut Connection, entry: &Entry) -> Result<LeafRef> {
     let chain = entry.tenant.as_ref().map_or(Chain::Service, Chain::Tenant);
     let next = chain::next(connection, chain, &entry.draft).await?;
     if let (Some(asked), Some(tenant)) = (&entry.context, &entry.tenant) {
@@ -111,19 +127,12 @@ async fn append_one(connection: &mut SqliteConnection, entry: &Entry) -> Result<
     next.store(connection).await
 }
 
-async fn insert_context(
-    connection: &mut SqliteConnection,
-    tenant: &TenantId,
-    asked: &Asked,
-    leaf: LeafRef,
-) -> Result<()> {
+async fn insert_context(connection: &mut Connection, tenant: &TenantId, asked: &Asked, leaf: LeafRef) -> Result<()> {
     let Asked { context, actor, user } = asked;
     let citations: Vec<StoredCitation> = context.citations.iter().map(StoredCitation::of).collect();
-    let done = sqlx::query(
-        "INSERT INTO contexts (tenant, context, created_at, actor, user_name, request_sha256, text_sha256,
+    let done = sql("INSERT INTO contexts (tenant, context, created_at, actor, user_name, request_sha256, text_sha256,
                                tokens_used, citations, leaf_index, leaf_hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, context) DO NOTHING",
-    )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, context) DO NOTHING")
     .bind(tenant.as_str())
     .bind(context.id.as_str())
     .bind(clock::now().0)
@@ -137,7 +146,7 @@ async fn insert_context(
     .bind(leaf.hash.0.to_vec())
     .execute(connection)
     .await?;
-    if done.rows_affected() == 0 {
+    if done == 0 {
         return Err(CatalogError::Conflict { what: format!("context {}", context.id), reason: "is recorded already" });
     }
     Ok(())
@@ -165,58 +174,53 @@ impl Catalog {
     /// What was recorded of a context; `None` when there is none, or none for this principal. It is for the key that
     /// asked (for the same user, when the key acts for one), and for the tenant's administrators and auditors.
     pub async fn context(&self, scope: &Scope, id: &ContextId) -> Result<Option<ContextReceipt>> {
-        let mut tx = self.store.read().await?;
-        let row = sqlx::query(
-            "SELECT context, created_at, actor, user_name, request_sha256, text_sha256, tokens_used, citations,
+        let mut tx = self.store.read(scope).await?;
+        let row =
+            sql("SELECT context, created_at, actor, user_name, request_sha256, text_sha256, tokens_used, citations,
                     leaf_index, leaf_hash
-             FROM contexts WHERE tenant = $1 AND context = $2",
-        )
-        .bind(scope.tenant().as_str())
-        .bind(id.as_str())
-        .fetch_optional(&mut *tx)
-        .await?;
+             FROM contexts WHERE tenant = $1 AND context = $2")
+            .bind(scope.tenant().as_str())
+            .bind(id.as_str())
+            .fetch_optional(&mut tx)
+            .await?;
         let receipt = row.as_ref().map(receipt_of).transpose()?;
         Ok(receipt.filter(|receipt| is_for(receipt, scope)))
     }
 
     /// The tenant's leaves from `from` on.
     pub async fn leaves(&self, scope: &Scope, from: u64, limit: usize) -> Result<Vec<StoredLeaf>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT leaf_index, bytes, hash FROM audit_outbox
-             WHERE tenant = $1 AND leaf_index >= $2 ORDER BY leaf_index LIMIT $3",
-        )
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT leaf_index, bytes, hash FROM audit_outbox
+             WHERE tenant = $1 AND leaf_index >= $2 ORDER BY leaf_index LIMIT $3")
         .bind(scope.tenant().as_str())
         .bind(long(from))
         .bind(long(page::limit(limit) as u64))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         rows.iter().map(leaf_of).collect()
     }
 
     /// The tenant's last leaf.
     pub async fn chain_head(&self, scope: &Scope) -> Result<Option<LeafRef>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(scope).await?;
         chain::head(&mut tx, Chain::Tenant(scope.tenant())).await
     }
 
     /// The leaves of the service's own chain from `from` on.
     pub async fn service_leaves(&self, _operator: &Operator, from: u64, limit: usize) -> Result<Vec<StoredLeaf>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT leaf_index, bytes, hash FROM service_outbox
-             WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2",
-        )
+        let mut tx = self.store.read(Reach::Installation).await?;
+        let rows = sql("SELECT leaf_index, bytes, hash FROM service_outbox
+             WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2")
         .bind(long(from))
         .bind(long(page::limit(limit) as u64))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         rows.iter().map(leaf_of).collect()
     }
 
     /// The last leaf of the service's own chain.
     pub async fn service_head(&self, _operator: &Operator) -> Result<Option<LeafRef>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.read(Reach::Installation).await?;
         chain::head(&mut tx, Chain::Service).await
     }
 }
@@ -228,11 +232,11 @@ fn is_for(receipt: &ContextReceipt, scope: &Scope) -> bool {
     receipt.actor == *scope.actor() || scope.rights().has(Right::Admin) || scope.rights().has(Right::Audit)
 }
 
-fn leaf_of(row: &SqliteRow) -> Result<StoredLeaf> {
+fn leaf_of(row: &Row) -> Result<StoredLeaf> {
     Ok(StoredLeaf { index: row.u64("leaf_index")?, bytes: row.blob("bytes")?, hash: LeafHash(row.hash("hash")?) })
 }
 
-fn receipt_of(row: &SqliteRow) -> Result<ContextReceipt> {
+fn receipt_of(row: &Row) -> Result<ContextReceipt> {
     let citations: Vec<StoredCitation> = row.json("citations")?;
     let context = NewContext {
         id: row.name("context")?,

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use catena_access::Scope;
 use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
-use sqlx::SqliteConnection;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{ChunkHash, ChunksPut, Embedding, NewChunk, StoredText};
-use crate::sqlite::codec::{Columns as _, hex, json, long, vector_bytes};
-use crate::sqlite::store::in_task;
-use crate::sqlite::text::{self, TextOf};
+use crate::store::{Connection, in_task, sql, sql_of};
+use crate::tables::codec::{hex, json, long, vector_bytes};
+use crate::tables::text::{self, TextOf};
 
 /// Most bytes of texts handed out at once, but for one text that is longer by itself.
 const TEXTS_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -34,15 +33,18 @@ impl Catalog {
         if hashes.is_empty() {
             return Ok(HashSet::new());
         }
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql_of(
             "SELECT hash FROM embeddings
              WHERE tenant = $1 AND recipe = $2 AND hash IN (SELECT unhex(value) FROM json_each($3))",
+            "SELECT hash FROM embeddings
+             WHERE tenant = $1 AND recipe = $2
+               AND hash IN (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($3::JSONB) AS value)",
         )
         .bind(scope.tenant().as_str())
         .bind(recipe.as_str())
         .bind(hashes_json(hashes))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         rows.iter().map(|row| row.hash("hash")).collect()
     }
@@ -56,21 +58,19 @@ impl Catalog {
         after: Option<DocNo>,
         limit: usize,
     ) -> Result<Vec<StoredText>> {
-        let mut tx = self.store.read().await?;
-        let rows = sqlx::query(
-            "SELECT d.document, d.doc, d.version, d.content_type, d.title, v.text_bytes
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT d.document, d.doc, d.version, d.content_type, d.title, v.text_bytes
              FROM documents d
              JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
              WHERE d.tenant = $1 AND d.doc > $3 AND d.live = 1 AND NOT EXISTS (
                  SELECT 1 FROM chunkings k
                  WHERE k.tenant = d.tenant AND k.recipe = $2 AND k.doc = d.doc AND k.version = d.version)
-             ORDER BY d.doc LIMIT $4",
-        )
+             ORDER BY d.doc LIMIT $4")
         .bind(scope.tenant().as_str())
         .bind(recipe.as_str())
         .bind(after.map_or(-1, |after| i64::from(after.0)))
         .bind(long(limit.clamp(1, limits::PAGE_ITEMS_MAX) as u64))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         let (mut texts, mut bytes) = (Vec::with_capacity(rows.len()), 0);
         for row in rows {
@@ -107,12 +107,10 @@ impl Catalog {
         let (store, tenant) = (self.store.clone(), scope.tenant().clone());
         let derived = Derived { recipe: recipe.clone(), chunks, embeddings };
         in_task(async move {
-            let mut tx = store.write().await?;
-            let row = sqlx::query(
-                "SELECT v.text_bytes FROM documents d
+            let mut tx = store.write(&tenant).await?;
+            let row = sql("SELECT v.text_bytes FROM documents d
                  JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
-                 WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1",
-            )
+                 WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1")
             .bind(tenant.as_str())
             .bind(doc.0)
             .bind(version.0)
@@ -122,7 +120,7 @@ impl Catalog {
             let of = TextOf { tenant: &tenant, doc, version };
             let text = text::read(tx.connection(), of, row.u64("text_bytes")?).await?;
             derived.check(&text)?;
-            sqlx::query("DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2 AND doc = $3 AND version = $4")
+            sql("DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2 AND doc = $3 AND version = $4")
                 .bind(tenant.as_str())
                 .bind(derived.recipe.as_str())
                 .bind(doc.0)
@@ -140,12 +138,12 @@ impl Catalog {
     pub async fn drop_derived(&self, scope: &Scope, recipe: &RecipeId) -> Result<()> {
         let (store, tenant, recipe) = (self.store.clone(), scope.tenant().clone(), recipe.clone());
         in_task(async move {
-            let mut tx = store.write().await?;
+            let mut tx = store.write(&tenant).await?;
             for statement in [
                 "DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2",
                 "DELETE FROM embeddings WHERE tenant = $1 AND recipe = $2",
             ] {
-                let delete = sqlx::query(statement).bind(tenant.as_str()).bind(recipe.as_str());
+                let delete = sql(statement).bind(tenant.as_str()).bind(recipe.as_str());
                 delete.execute(tx.connection()).await?;
             }
             tx.commit().await
@@ -177,10 +175,10 @@ impl Derived {
     }
 
     /// Stores chunks and vectors of a version that has none under this recipe.
-    pub(crate) async fn insert(&self, connection: &mut SqliteConnection, of: TextOf<'_>) -> Result<()> {
+    pub(crate) async fn insert(&self, connection: &mut Connection, of: TextOf<'_>) -> Result<()> {
         self.check_dimension(connection, of.tenant).await?;
         self.insert_embeddings(connection, of.tenant).await?;
-        sqlx::query("INSERT INTO chunkings (tenant, recipe, doc, version, chunks) VALUES ($1, $2, $3, $4, $5)")
+        sql("INSERT INTO chunkings (tenant, recipe, doc, version, chunks) VALUES ($1, $2, $3, $4, $5)")
             .bind(of.tenant.as_str())
             .bind(self.recipe.as_str())
             .bind(of.doc.0)
@@ -189,11 +187,9 @@ impl Derived {
             .execute(&mut *connection)
             .await?;
         for (chunk, number) in self.chunks.iter().zip(0u32..) {
-            sqlx::query(
-                "INSERT INTO chunks (tenant, recipe, doc, version, chunk, start_byte, end_byte, headings,
+            sql("INSERT INTO chunks (tenant, recipe, doc, version, chunk, start_byte, end_byte, headings,
                                      line_first, line_last, tokens, hash)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-            )
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
             .bind(of.tenant.as_str())
             .bind(self.recipe.as_str())
             .bind(of.doc.0)
@@ -212,12 +208,10 @@ impl Derived {
         self.require_embeddings(connection, of.tenant).await
     }
 
-    async fn insert_embeddings(&self, connection: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
+    async fn insert_embeddings(&self, connection: &mut Connection, tenant: &TenantId) -> Result<()> {
         for (hash, vector) in &self.embeddings {
-            sqlx::query(
-                "INSERT INTO embeddings (tenant, recipe, hash, vector) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (tenant, recipe, hash) DO NOTHING",
-            )
+            sql("INSERT INTO embeddings (tenant, recipe, hash, vector) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (tenant, recipe, hash) DO NOTHING")
             .bind(tenant.as_str())
             .bind(self.recipe.as_str())
             .bind(hash.to_vec())
@@ -229,9 +223,9 @@ impl Derived {
     }
 
     /// Vectors of one recipe have one length, the one that its generation was begun with.
-    async fn check_dimension(&self, connection: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
+    async fn check_dimension(&self, connection: &mut Connection, tenant: &TenantId) -> Result<()> {
         let Some((_, vector)) = self.embeddings.first() else { return Ok(()) };
-        let row = sqlx::query("SELECT dimension FROM generations WHERE tenant = $1 AND recipe = $2 LIMIT 1")
+        let row = sql("SELECT dimension FROM generations WHERE tenant = $1 AND recipe = $2 LIMIT 1")
             .bind(tenant.as_str())
             .bind(self.recipe.as_str())
             .fetch_optional(connection)
@@ -246,11 +240,13 @@ impl Derived {
     }
 
     /// Every chunk has a vector, from now or from before. One that was believed to be there may have been dropped.
-    async fn require_embeddings(&self, connection: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
+    async fn require_embeddings(&self, connection: &mut Connection, tenant: &TenantId) -> Result<()> {
         let hashes: Vec<ChunkHash> = self.chunks.iter().map(|chunk| chunk.hash).collect();
-        let row = sqlx::query(
+        let row = sql_of(
             "SELECT count(*) AS missing FROM json_each($3) h WHERE NOT EXISTS (
                  SELECT 1 FROM embeddings WHERE tenant = $1 AND recipe = $2 AND hash = unhex(h.value))",
+            "SELECT count(*) AS missing FROM jsonb_array_elements_text($3::JSONB) AS value WHERE NOT EXISTS (
+                 SELECT 1 FROM embeddings WHERE tenant = $1 AND recipe = $2 AND hash = decode(value, 'hex'))",
         )
         .bind(tenant.as_str())
         .bind(self.recipe.as_str())

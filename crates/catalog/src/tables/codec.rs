@@ -9,89 +9,60 @@ use half::f16;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::{CatalogError, Result};
+use crate::store::Row;
 
 pub(crate) fn corrupt(what: &'static str, id: impl ToString) -> CatalogError {
     CatalogError::Corrupt { what, id: id.to_string() }
 }
 
-/// Typed columns of a row.
-pub(crate) trait Columns {
-    fn text(&self, column: &'static str) -> Result<String>;
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>>;
-    fn blob(&self, column: &'static str) -> Result<Vec<u8>>;
-    fn long(&self, column: &'static str) -> Result<i64>;
-    fn long_or_null(&self, column: &'static str) -> Result<Option<i64>>;
-
-    fn flag(&self, column: &'static str) -> Result<bool> {
+/// What columns mean.
+impl Row {
+    pub(crate) fn flag(&self, column: &'static str) -> Result<bool> {
         Ok(self.long(column)? != 0)
     }
 
-    fn u64(&self, column: &'static str) -> Result<u64> {
+    pub(crate) fn u64(&self, column: &'static str) -> Result<u64> {
         u64::try_from(self.long(column)?).map_err(|_| corrupt("a number", column))
     }
 
-    fn u32(&self, column: &'static str) -> Result<u32> {
+    pub(crate) fn u32(&self, column: &'static str) -> Result<u32> {
         u32::try_from(self.long(column)?).map_err(|_| corrupt("a number", column))
     }
 
-    fn time(&self, column: &'static str) -> Result<Timestamp> {
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp> {
         Ok(Timestamp(self.long(column)?))
     }
 
-    fn time_or_null(&self, column: &'static str) -> Result<Option<Timestamp>> {
+    pub(crate) fn time_or_null(&self, column: &'static str) -> Result<Option<Timestamp>> {
         Ok(self.long_or_null(column)?.map(Timestamp))
     }
 
-    fn hash(&self, column: &'static str) -> Result<[u8; 32]> {
+    pub(crate) fn hash(&self, column: &'static str) -> Result<[u8; 32]> {
         self.blob(column)?.try_into().map_err(|_| corrupt("a hash", column))
     }
 
-    fn name<T: FromStr>(&self, column: &'static str) -> Result<T> {
+    pub(crate) fn name<T: FromStr>(&self, column: &'static str) -> Result<T> {
         self.text(column)?.parse().map_err(|_| corrupt("a name", column))
     }
 
-    fn name_or_null<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
+    pub(crate) fn name_or_null<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
         self.text_or_null(column)?.map(|text| text.parse().map_err(|_| corrupt("a name", column))).transpose()
     }
 
-    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T> {
         serde_json::from_str(&self.text(column)?).map_err(|_| corrupt("a list", column))
     }
 
-    fn names<T: FromStr>(&self, column: &'static str) -> Result<Vec<T>> {
+    pub(crate) fn names<T: FromStr>(&self, column: &'static str) -> Result<Vec<T>> {
         let texts: Vec<String> = self.json(column)?;
         texts.iter().map(|text| text.parse().map_err(|_| corrupt("a name", column))).collect()
     }
 
-    fn acl(&self, column: &'static str) -> Result<Acl> {
+    pub(crate) fn acl(&self, column: &'static str) -> Result<Acl> {
         let stored: StoredAcl = self.json(column)?;
         Acl::parse(&stored.allow, &stored.deny).map_err(|_| corrupt("an access list", column))
-    }
-}
-
-impl Columns for SqliteRow {
-    fn text(&self, column: &'static str) -> Result<String> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn blob(&self, column: &'static str) -> Result<Vec<u8>> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn long(&self, column: &'static str) -> Result<i64> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn long_or_null(&self, column: &'static str) -> Result<Option<i64>> {
-        Ok(self.try_get(column)?)
     }
 }
 

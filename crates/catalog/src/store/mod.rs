@@ -1,0 +1,264 @@
+//! The database itself: which one it is, and the only two ways to a transaction.
+//!
+//! Promises: a write sees and changes one state of its tenant, one write of a tenant after the other; what was
+//! acknowledged is on the disk; a transaction that was not committed leaves nothing behind, and a connection that could
+//! not be brought out of its transaction is thrown away; a caller who goes away does not cut anything in half. In
+//! PostgreSQL a transaction reaches no further than its [`Reach`], by the database's own rules. After a failed commit of
+//! SQLite that may have left the disk in doubt, nothing more is acknowledged.
+
+mod postgres;
+mod schema;
+mod sql;
+mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use catena_access::{Pepper, Scope};
+use catena_domain::{KeyId, TenantId};
+use tracing::Instrument as _;
+
+use crate::error::{CatalogError, Result};
+use crate::folder::{Folder, Keeps};
+
+pub use postgres::PostgresPlace;
+pub(crate) use postgres::Reader;
+pub(crate) use sql::{Connection, Row, sql, sql_of};
+pub(crate) use sqlite::{Medium, has_failed_to_open, read_only};
+
+/// How long work waits for a connection before it is turned away.
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// Which database holds the catalog.
+#[derive(Debug, Clone, Default)]
+pub enum Database {
+    /// SQLite, in the data folder.
+    #[default]
+    Embedded,
+    /// PostgreSQL.
+    Postgres(PostgresPlace),
+}
+
+/// What a transaction reaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reach<'a> {
+    /// One tenant's data.
+    Tenant(&'a TenantId),
+    /// One key, of whichever tenant, for the door.
+    Key(&'a KeyId),
+    /// The lists of tenants and of jobs, for the operator and for workers, and the service's own chain. No documents.
+    Installation,
+}
+
+impl<'a> From<&'a TenantId> for Reach<'a> {
+    fn from(tenant: &'a TenantId) -> Self {
+        Self::Tenant(tenant)
+    }
+}
+
+impl<'a> From<&'a Scope> for Reach<'a> {
+    fn from(scope: &'a Scope) -> Self {
+        Self::Tenant(scope.tenant())
+    }
+}
+
+/// The open database. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
+    // The engine stands first, so that it is dropped before the folder's lock.
+    engine: Engine,
+    writable: AtomicBool,
+    folder: Folder,
+}
+
+enum Engine {
+    Sqlite(sqlite::Pools),
+    Postgres(postgres::Pool),
+}
+
+/// How many tenants one transaction may write for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Batching {
+    /// Any number: writes take turns in any case, so one that holds many is one sync to disk.
+    AcrossTenants,
+    /// One: a transaction reaches one tenant alone, and tenants do not wait for each other.
+    PerTenant,
+}
+
+impl Store {
+    pub(crate) async fn open(folder: &Path, database: &Database) -> Result<Self> {
+        let (folder, engine) = match database {
+            Database::Embedded => {
+                let folder = Folder::open(folder, Keeps::Database)?;
+                let pools = sqlite::Pools::open(&folder).await?;
+                (folder, Engine::Sqlite(pools))
+            }
+            Database::Postgres(place) => {
+                let folder = Folder::open(folder, Keeps::SecretAlone)?;
+                (folder, Engine::Postgres(postgres::Pool::open(place).await?))
+            }
+        };
+        let store = Self(Arc::new(Inner { engine, writable: AtomicBool::new(true), folder }));
+        store.require_own_secret().await?;
+        if let Engine::Postgres(pool) = &store.0.engine {
+            pool.watch(Arc::downgrade(&store.0));
+        }
+        Ok(store)
+    }
+
+    pub(crate) fn pepper(&self) -> &Pepper {
+        self.0.folder.pepper()
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.0.writable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn batching(&self) -> Batching {
+        match self.0.engine {
+            Engine::Sqlite(_) => Batching::AcrossTenants,
+            Engine::Postgres(_) => Batching::PerTenant,
+        }
+    }
+
+    pub(crate) async fn close(&self) -> Result<()> {
+        match &self.0.engine {
+            Engine::Sqlite(pools) => pools.close().await,
+            Engine::Postgres(pool) => pool.close().await,
+        }
+        self.0.folder.release()
+    }
+
+    /// Begins a transaction that sees one state of everything it reaches, whatever is written meanwhile.
+    pub(crate) async fn read<'a>(&self, reach: impl Into<Reach<'a>>) -> Result<Connection> {
+        match &self.0.engine {
+            Engine::Sqlite(pools) => pools.read().await,
+            Engine::Postgres(pool) => pool.read(reach.into()).await,
+        }
+    }
+
+    /// Begins a transaction that writes; the only one that may for its tenant, until it ends. Call it from [`in_task`]
+    /// only.
+    pub(crate) async fn write<'a>(&self, reach: impl Into<Reach<'a>>) -> Result<WriteTx> {
+        self.require_writable()?;
+        let connection = match &self.0.engine {
+            Engine::Sqlite(pools) => pools.write().await?,
+            Engine::Postgres(pool) => pool.write(reach.into()).await?,
+        };
+        // Asked again: the transaction that we waited for may have been the one that failed.
+        self.require_writable()?;
+        Ok(WriteTx { connection, store: self.clone() })
+    }
+
+    fn require_writable(&self) -> Result<()> {
+        if self.is_writable() { Ok(()) } else { Err(CatalogError::NotWritable) }
+    }
+
+    /// Every stored key hangs on the installation's secret. A catalog that was made with another one is refused, before
+    /// every key stops working and nobody knows why.
+    async fn require_own_secret(&self) -> Result<()> {
+        let check = self.pepper().derive("catena 2026-11 catalog secret check", b"");
+        let store = self.clone();
+        let stored = in_task(async move {
+            let mut tx = store.write(Reach::Installation).await?;
+            sql("UPDATE installation SET secret_check = coalesce(secret_check, $1) WHERE one = 1")
+                .bind(check.to_vec())
+                .execute(tx.connection())
+                .await?;
+            let row = sql("SELECT secret_check FROM installation WHERE one = 1").fetch_one(tx.connection()).await?;
+            let stored = row.hash("secret_check")?;
+            tx.commit().await?;
+            Ok(stored)
+        });
+        if stored.await? == check { Ok(()) } else { Err(CatalogError::OtherSecret { path: self.0.folder.secret() }) }
+    }
+}
+
+impl Inner {
+    fn stop_writing(&self, error: &sqlx::Error) {
+        self.writable.store(false, Ordering::Release);
+        tracing::error!(%error, "the catalog takes no more writes until it is opened anew");
+    }
+}
+
+/// A transaction that writes. Dropped without [`WriteTx::commit`], it leaves nothing behind.
+pub(crate) struct WriteTx {
+    connection: Connection,
+    store: Store,
+}
+
+impl WriteTx {
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// The commit point. When this returns, everything in the transaction is on the disk.
+    pub(crate) async fn commit(self) -> Result<()> {
+        let Self { connection, store } = self;
+        let Err(error) = connection.commit().await else { return Ok(()) };
+        if matches!(store.0.engine, Engine::Sqlite(_)) && sqlite::leaves_doubt(&error) {
+            store.0.stop_writing(&error);
+        }
+        Err(CatalogError::Storage { what: "commit", source: Arc::new(error) })
+    }
+}
+
+/// Runs catalog work so that a caller who goes away does not cut it off.
+pub(crate) async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work.instrument(tracing::Span::current())).await.map_err(|_| CatalogError::Lost)?
+}
+
+impl From<sqlx::Error> for CatalogError {
+    fn from(error: sqlx::Error) -> Self {
+        let damaged = |what| Self::Corrupt { what, id: "the database".to_owned() };
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::Busy { what: "the queue for the database" },
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => damaged("a row"),
+            error if sqlite::says_damaged(error) || postgres::says_damaged(error) => damaged("a page"),
+            error if postgres::says_busy(error) => Self::Busy { what: "what this write waits for" },
+            _ => Self::Storage { what: "use its database", source: Arc::new(error) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_commit_in_doubt_nothing_is_written_until_the_database_is_opened_anew() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let open = async || Store::open(folder.path(), &Database::Embedded).await;
+        let store = open().await.unwrap();
+        let waiting = {
+            let tx = store.write(Reach::Installation).await.unwrap();
+            let other = store.clone();
+            let waiting = tokio::spawn(async move { other.write(Reach::Installation).await.map(|_| ()) });
+            tokio::task::yield_now().await;
+            tx.store.0.stop_writing(&sqlx::Error::WorkerCrashed);
+            waiting
+        };
+        let late = waiting.await.unwrap();
+        assert!(matches!(late, Err(CatalogError::NotWritable)), "one that waited during the failure got through");
+        assert!(matches!(store.write(Reach::Installation).await.map(|_| ()), Err(CatalogError::NotWritable)));
+        assert!(!store.is_writable());
+        store.read(Reach::Installation).await.unwrap();
+        store.close().await.unwrap();
+        assert!(open().await.unwrap().is_writable());
+    }
+
+    #[tokio::test]
+    async fn a_folder_with_another_secret_is_refused_before_any_key_stops_working() {
+        let folder = tempfile::TempDir::new().unwrap();
+        Store::open(folder.path(), &Database::Embedded).await.unwrap().close().await.unwrap();
+        let secret = folder.path().join("secret.key");
+        std::fs::write(&secret, [7; 32]).unwrap();
+        let error = Store::open(folder.path(), &Database::Embedded).await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, CatalogError::OtherSecret { .. }), "{error}");
+        assert!(error.to_string().contains(&secret.display().to_string()), "{error}");
+    }
+}

@@ -1,0 +1,160 @@
+//! SQLite, in the data folder: writes go through one connection, one after the other, each begun as a write so that it
+//! never has to wait in its middle; readers see one state each and wait for nobody.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
+
+use super::{CONNECTION_WAIT, Connection, schema};
+use crate::error::Result;
+use crate::folder::Folder;
+
+const READERS: u32 = 4;
+/// How long a connection waits for a lock that another process holds.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// What is left of the write-ahead log's file after it was emptied.
+const JOURNAL_BYTES_KEPT: &str = "67108864";
+
+pub(super) struct Pools {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Pools {
+    pub(super) async fn open(folder: &Folder) -> Result<Self> {
+        let path = folder.database();
+        let options = options(&path).create_if_missing(true);
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let mut connection = writer.acquire().await?;
+        schema::require_sqlite(&mut connection).await?;
+        schema::migrate_sqlite(&mut connection, &path).await?;
+        drop(connection);
+        folder.sync()?;
+        let readers = pool(READERS).connect_with(options.create_if_missing(false).read_only(true)).await?;
+        Ok(Self { writer, readers })
+    }
+
+    pub(super) async fn read(&self) -> Result<Connection> {
+        Ok(Connection::Sqlite(self.readers.begin().await?))
+    }
+
+    pub(super) async fn write(&self) -> Result<Connection> {
+        Ok(Connection::Sqlite(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(LOCK_WAIT)
+        .pragma("trusted_schema", "OFF")
+        .pragma("journal_size_limit", JOURNAL_BYTES_KEPT)
+        .thread_name(|number| format!("catalog-{number}"))
+        .disable_statement_logging()
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(connections)
+        .max_connections(connections)
+        .acquire_timeout(CONNECTION_WAIT)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // The ping goes behind a rollback that a dropped transaction has queued. A transaction that is open
+                // even then was ended by SQLite itself, unknown to the driver: this connection is of no more use.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+}
+
+/// A transaction on a database that somebody else may be serving. With `Medium::Fixed`, of a medium that cannot be
+/// written, which is right only when no service left a log of unfinished business beside it.
+pub(crate) async fn read_only(path: &Path, medium: Medium) -> Result<Connection, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(medium == Medium::Fixed)
+        .pragma("trusted_schema", "OFF")
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let mut tx = pool.begin().await?;
+    // Nothing is opened before something is read.
+    sqlx::query("SELECT one FROM installation").fetch_one(&mut *tx).await?;
+    Ok(Connection::Sqlite(tx))
+}
+
+/// Whether what a database lies on may change under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Medium {
+    Changing,
+    Fixed,
+}
+
+/// Whether a failed commit leaves it open what is on the disk. A full disk does not: SQLite writes the commit mark
+/// last and syncs after it, so without room for the mark there is none. A failed sync does, and a later one that
+/// succeeds would prove nothing.
+pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
+    code_leaves_doubt(primary_code(error))
+}
+
+fn code_leaves_doubt(primary: Option<i32>) -> bool {
+    const BUSY: i32 = 5;
+    const FULL: i32 = 13;
+    const CONSTRAINT: i32 = 19;
+    !matches!(primary, Some(BUSY | FULL | CONSTRAINT))
+}
+
+/// Whether SQLite says that its file is not what it wrote.
+pub(super) fn says_damaged(error: &sqlx::Error) -> bool {
+    const CORRUPT: i32 = 11;
+    const NOT_A_DATABASE: i32 = 26;
+    matches!(primary_code(error), Some(CORRUPT | NOT_A_DATABASE))
+}
+
+/// Whether SQLite could not open its file as it is.
+pub(crate) fn has_failed_to_open(error: &sqlx::Error) -> bool {
+    const CANNOT_OPEN: i32 = 14;
+    primary_code(error) == Some(CANNOT_OPEN)
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
+    primary(&sqlx::error::DatabaseError::code(error)?)
+}
+
+/// The primary result code in an extended one.
+fn primary(extended: &str) -> Option<i32> {
+    Some(extended.parse::<i32>().ok()? & 0xFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_in_doubt_when_the_disk_failed_and_not_when_it_was_full() {
+        // Write, fsync, directory fsync, plain input/output, out of memory, a damaged page.
+        for code in ["778", "1034", "1290", "10", "7", "11"] {
+            assert!(code_leaves_doubt(primary(code)), "{code}");
+        }
+        // A worker that died.
+        assert!(leaves_doubt(&sqlx::Error::WorkerCrashed));
+        // Full, busy, busy with a snapshot, refused by a constraint, refused by a hook.
+        for code in ["13", "5", "517", "19", "531"] {
+            assert!(!code_leaves_doubt(primary(code)), "{code}");
+        }
+    }
+}
