@@ -30,7 +30,8 @@ impl Outcome {
 /// One thing that a request touched: what changed, or what left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// What it is: `document`, `passage`, `key`, `group`, `tenant`, `generation`, `job`, `context`.
+    /// What it is: `document`, `passage`, `key`, `group`, `tenant`, `generation`, `job`, `context`,
+    /// `backup`.
     pub kind: &'static str,
     /// Its id.
     pub id: String,

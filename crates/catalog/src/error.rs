@@ -179,6 +179,46 @@ pub enum CatalogError {
         /// Where.
         id: String,
     },
+    /// A file is no backup, or not the one that was made.
+    #[error("{} is no whole backup: {reason}. Nothing was written; use another backup", path.display())]
+    BackupDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A backup was made by a program that knows more.
+    #[error(
+        "{} was made by catena {program}: its {what} is {found}, but this program knows only {known}; restore it with that program, or with a later one", path.display()
+    )]
+    BackupNewer {
+        /// The file.
+        path: PathBuf,
+        /// The program that made it, as far as this one can tell.
+        program: String,
+        /// What is newer.
+        what: &'static str,
+        /// Its number.
+        found: i64,
+        /// The greatest number that this program knows.
+        known: i64,
+    },
+    /// A backup cannot be made or restored as it was asked for.
+    #[error("{what} {reason}")]
+    BackupRefused {
+        /// What is in the way.
+        what: String,
+        /// How, and what would be right.
+        reason: String,
+    },
+    /// A whole installation is restored into an empty place only.
+    #[error("{place} is not empty: it holds {holds}; name an empty folder, and in PostgreSQL an empty database")]
+    NotEmpty {
+        /// Where it was to go.
+        place: String,
+        /// What is there.
+        holds: String,
+    },
     /// A task ended without a result.
     #[error("the catalog's work ended without a result; the process is stopping, or the work panicked")]
     Lost,
@@ -210,9 +250,10 @@ impl CatalogError {
             | Self::NotWritable => ErrorKind::Unavailable,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Invalid { .. } => ErrorKind::Invalid,
-            Self::Conflict { .. } | Self::LeaseLost { .. } => ErrorKind::Conflict,
+            Self::BackupNewer { .. } | Self::BackupRefused { .. } => ErrorKind::Invalid,
+            Self::Conflict { .. } | Self::LeaseLost { .. } | Self::NotEmpty { .. } => ErrorKind::Conflict,
             Self::TenantGone { .. } | Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::BackupDamaged { .. } => ErrorKind::Corrupt,
             Self::Lost => ErrorKind::Internal,
         }
     }

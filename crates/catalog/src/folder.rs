@@ -28,6 +28,15 @@ pub(crate) enum Keeps {
     SecretAlone,
 }
 
+/// Which secret a data folder is to have.
+#[derive(Clone)]
+pub(crate) enum Secret {
+    /// The one that is there, or a new one.
+    Own,
+    /// This one, which comes from a backup: there already, or not yet any.
+    Given([u8; SECRET_BYTES]),
+}
+
 /// A data folder that this process alone holds.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -45,7 +54,7 @@ fn make_private(database: &Path) -> Result<()> {
 
 impl Folder {
     /// Makes the folder if it is not there, and takes it.
-    pub(crate) fn open(path: &Path, keeps: Keeps) -> Result<Self> {
+    pub(crate) fn open(path: &Path, keeps: Keeps, wanted: Secret) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("cannot make the folder", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
@@ -60,7 +69,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(CatalogError::Locked { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(failed("cannot lock", &lock_path)(error)),
         }
-        let pepper = Pepper::new(secret(path)?);
+        let pepper = Pepper::new(secret(path, wanted)?);
         if keeps == Keeps::Database {
             make_private(&database(path))?;
         }
@@ -73,7 +82,7 @@ impl Folder {
 
     /// The secret's file.
     pub(crate) fn secret(&self) -> PathBuf {
-        self.path.join(SECRET_FILE)
+        secret_file(&self.path)
     }
 
     /// The database's file.
@@ -97,26 +106,47 @@ pub(crate) fn database(folder: &Path) -> PathBuf {
     folder.join("catalog.db")
 }
 
-fn secret(folder: &Path) -> Result<[u8; SECRET_BYTES]> {
-    let path = folder.join(SECRET_FILE);
+/// The secret's file in a data folder.
+pub(crate) fn secret_file(folder: &Path) -> PathBuf {
+    folder.join(SECRET_FILE)
+}
+
+/// The secret of a data folder that a service may have.
+pub(crate) fn read_secret(folder: &Path) -> Result<[u8; SECRET_BYTES]> {
+    let path = secret_file(folder);
+    stored_secret(&path)?.ok_or(CatalogError::SecretMissing { path })
+}
+
+fn stored_secret(path: &Path) -> Result<Option<[u8; SECRET_BYTES]>> {
     let mut bytes = Vec::new();
-    match File::open(&path) {
+    match File::open(path) {
         Ok(file) => {
-            file.take(SECRET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed("cannot read", &path))?;
-            bytes.try_into().map_err(|_| CatalogError::SecretMissing { path })
+            file.take(SECRET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed("cannot read", path))?;
+            bytes.try_into().map(Some).map_err(|_| CatalogError::SecretMissing { path: path.to_owned() })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if database(folder).exists() {
-                return Err(CatalogError::SecretMissing { path });
-            }
-            make_secret(folder, &path)
-        }
-        Err(error) => Err(failed("cannot read", &path)(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("cannot read", path)(error)),
     }
 }
 
-fn make_secret(folder: &Path, path: &Path) -> Result<[u8; SECRET_BYTES]> {
-    let secret: [u8; SECRET_BYTES] = random::bytes().map_err(failed("cannot draw the secret for", path))?;
+fn secret(folder: &Path, wanted: Secret) -> Result<[u8; SECRET_BYTES]> {
+    let path = secret_file(folder);
+    match (stored_secret(&path)?, wanted) {
+        (Some(stored), Secret::Given(given)) if stored != given => Err(CatalogError::NotEmpty {
+            place: path.display().to_string(),
+            holds: "the secret of another installation".to_owned(),
+        }),
+        (Some(stored), _) => Ok(stored),
+        (None, _) if database(folder).exists() => Err(CatalogError::SecretMissing { path }),
+        (None, Secret::Given(given)) => keep_secret(folder, &path, given),
+        (None, Secret::Own) => {
+            let drawn = random::bytes().map_err(failed("cannot draw the secret for", &path))?;
+            keep_secret(folder, &path, drawn)
+        }
+    }
+}
+
+fn keep_secret(folder: &Path, path: &Path, secret: [u8; SECRET_BYTES]) -> Result<[u8; SECRET_BYTES]> {
     let draft = folder.join("secret.key.new");
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
@@ -129,11 +159,12 @@ fn make_secret(folder: &Path, path: &Path) -> Result<[u8; SECRET_BYTES]> {
     Ok(secret)
 }
 
-fn sync(folder: &Path) -> Result<()> {
+/// Makes what was created in a folder survive a power cut.
+pub(crate) fn sync(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(failed("cannot sync the folder", folder))
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CatalogError {
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CatalogError {
     let path = path.to_owned();
     move |error| CatalogError::Folder { what, path, source: Arc::new(error) }
 }

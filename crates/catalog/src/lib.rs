@@ -7,6 +7,7 @@
 //! transaction, admits the principal.
 //! Does not: parse, embed, search, or know the wire. It is the only crate with SQL.
 
+mod backup;
 mod catalog;
 mod error;
 mod folder;
@@ -16,6 +17,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back_up, check_backup, restore};
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{

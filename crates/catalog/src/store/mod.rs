@@ -21,11 +21,12 @@ use catena_domain::{KeyId, TenantId};
 use tracing::Instrument as _;
 
 use crate::error::{CatalogError, Result};
-use crate::folder::{Folder, Keeps};
+use crate::folder::{Folder, Keeps, Secret};
 
 pub use postgres::PostgresPlace;
-pub(crate) use postgres::Reader;
-pub(crate) use sql::{Connection, Row, sql, sql_of};
+pub(crate) use postgres::{Moment, Reader};
+pub(crate) use schema::newest_step;
+pub(crate) use sql::{Connection, Row, Value, sql, sql_made, sql_of};
 pub(crate) use sqlite::{Medium, has_failed_to_open, read_only};
 
 /// How long work waits for a connection before it is turned away.
@@ -91,14 +92,19 @@ pub(crate) enum Batching {
 
 impl Store {
     pub(crate) async fn open(folder: &Path, database: &Database) -> Result<Self> {
+        Self::open_with(folder, database, Secret::Own).await
+    }
+
+    /// Opens it in a folder that has, or from now on has, this secret.
+    pub(crate) async fn open_with(folder: &Path, database: &Database, secret: Secret) -> Result<Self> {
         let (folder, engine) = match database {
             Database::Embedded => {
-                let folder = Folder::open(folder, Keeps::Database)?;
+                let folder = Folder::open(folder, Keeps::Database, secret)?;
                 let pools = sqlite::Pools::open(&folder).await?;
                 (folder, Engine::Sqlite(pools))
             }
             Database::Postgres(place) => {
-                let folder = Folder::open(folder, Keeps::SecretAlone)?;
+                let folder = Folder::open(folder, Keeps::SecretAlone, secret)?;
                 (folder, Engine::Postgres(postgres::Pool::open(place).await?))
             }
         };
@@ -161,7 +167,7 @@ impl Store {
     /// Every stored key hangs on the installation's secret. A catalog that was made with another one is refused, before
     /// every key stops working and nobody knows why.
     async fn require_own_secret(&self) -> Result<()> {
-        let check = self.pepper().derive("catena 2026-11 catalog secret check", b"");
+        let check = secret_check(self.pepper());
         let store = self.clone();
         let stored = in_task(async move {
             let mut tx = store.write(Reach::Installation).await?;
@@ -176,6 +182,11 @@ impl Store {
         });
         if stored.await? == check { Ok(()) } else { Err(CatalogError::OtherSecret { path: self.0.folder.secret() }) }
     }
+}
+
+/// What a catalog keeps of the secret that it was made with.
+pub(crate) fn secret_check(pepper: &Pepper) -> [u8; 32] {
+    pepper.derive("catena 2026-11 catalog secret check", b"")
 }
 
 impl Inner {
@@ -194,6 +205,15 @@ pub(crate) struct WriteTx {
 impl WriteTx {
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// Lets the transaction reach something else from here on. For a restore, which writes what nobody is served yet and
+    /// is one transaction however many tenants it holds; everything else begins a transaction of its own.
+    pub(crate) async fn turn(&mut self, reach: Reach<'_>) -> Result<()> {
+        match &mut self.connection {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(tx) => postgres::turn(tx, reach).await,
+        }
     }
 
     /// The commit point. When this returns, everything in the transaction is on the disk.

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
-use super::{CONNECTION_WAIT, Connection, Inner, Reach, in_task, schema};
+use super::{CONNECTION_WAIT, Connection, Inner, Reach, in_task, schema, sql};
 use crate::error::{CatalogError, Result};
 
 /// Where a catalog in PostgreSQL is. Its `Debug` shows no password.
@@ -91,6 +91,13 @@ pub(super) struct Pool {
     options: PgConnectOptions,
 }
 
+/// One moment of the whole database. It can be seen until this is dropped.
+pub(crate) struct Moment {
+    /// Sees it too, and reaches what belongs to no tenant.
+    pub(crate) connection: Connection,
+    id: String,
+}
+
 /// A way in for reading alone, beside a service that may be running.
 pub(crate) struct Reader(PgPool);
 
@@ -100,7 +107,24 @@ impl Reader {
         let mut first = connect(&options, &name).await?;
         schema::require_postgres(&mut first, &name).await?;
         first.close().await?;
-        Ok(Self(pool(1).connect_with(options).await?))
+        // One for the transaction at work, one for the moment that it sees.
+        Ok(Self(pool(2).connect_with(options).await?))
+    }
+
+    /// Holds on to how everything is now, for transactions of several tenants to see.
+    pub(crate) async fn moment(&self) -> Result<Moment> {
+        let patient = "SET LOCAL idle_in_transaction_session_timeout = 0";
+        let begin_with = format!("{}; {patient}", reading(Reach::Installation));
+        let mut connection = begin(&self.0, begin_with).await?;
+        let id = sql("SELECT pg_export_snapshot() AS id").fetch_one(&mut connection).await?.text("id")?;
+        Ok(Moment { connection, id })
+    }
+
+    /// A transaction that sees the moment, as far as it reaches.
+    pub(crate) async fn read_at(&self, moment: &Moment, reach: Reach<'_>) -> Result<Connection> {
+        let of = literal(&moment.id);
+        let statement = format!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT {of}");
+        begin(&self.0, format!("{statement}; {}", set(reach))).await
     }
 
     pub(crate) async fn read(&self, reach: Reach<'_>) -> Result<Connection> {
@@ -178,6 +202,13 @@ impl Pool {
 async fn begin(pool: &PgPool, statement: String) -> Result<Connection> {
     let pool = pool.clone();
     in_task(async move { Ok(Connection::Postgres(pool.begin_with(AssertSqlSafe(statement)).await?)) }).await
+}
+
+/// Lets an open transaction reach something else, and nothing of what it reached before.
+pub(super) async fn turn(connection: &mut PgConnection, reach: Reach<'_>) -> Result<()> {
+    let none = "SET LOCAL catena.tenant = ''; SET LOCAL catena.key = ''; SET LOCAL catena.reach = ''";
+    sqlx::raw_sql(AssertSqlSafe(format!("{none}; {}", set(reach)))).execute(connection).await?;
+    Ok(())
 }
 
 fn reading(reach: Reach<'_>) -> String {

@@ -135,6 +135,11 @@ fn newest() -> sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArg
     sqlx::query(NEWEST)
 }
 
+/// The step that this program knows, which is the same for both databases.
+pub(crate) fn newest_step() -> i64 {
+    newest_known(&SQLITE)
+}
+
 fn newest_known(steps: &Migrator) -> i64 {
     steps.iter().map(|step| step.version).max().unwrap_or_default()
 }

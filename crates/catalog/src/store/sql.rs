@@ -4,17 +4,18 @@
 //! numbers of 64 bits, texts, bytes); where they have no common words, both texts stand side by side. A statement runs
 //! inside a transaction or not at all. Does not: build texts out of values.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
 
 use crate::error::Result;
 
 /// A value to be bound. A null has its kind, because one of the databases asks for it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Value {
     Long(Option<i64>),
     Text(Option<String>),
@@ -48,8 +49,8 @@ value_from! {
 
 /// A statement with its values.
 pub(crate) struct Statement {
-    sqlite: &'static str,
-    postgres: &'static str,
+    sqlite: Cow<'static, str>,
+    postgres: Cow<'static, str>,
     values: Vec<Value>,
 }
 
@@ -60,7 +61,12 @@ pub(crate) fn sql(text: &'static str) -> Statement {
 
 /// A statement for which the databases have different words: the first text is SQLite's, the second PostgreSQL's.
 pub(crate) fn sql_of(sqlite: &'static str, postgres: &'static str) -> Statement {
-    Statement { sqlite, postgres, values: Vec::new() }
+    Statement { sqlite: Cow::Borrowed(sqlite), postgres: Cow::Borrowed(postgres), values: Vec::new() }
+}
+
+/// A statement put together of names that stand in this crate's code, and of nothing that came from outside.
+pub(crate) fn sql_made(text: String) -> Statement {
+    Statement { sqlite: Cow::Owned(text.clone()), postgres: Cow::Owned(text), values: Vec::new() }
 }
 
 impl Statement {
@@ -104,7 +110,11 @@ impl Statement {
     }
 
     fn for_sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
-        self.values.into_iter().fold(sqlx::query(self.sqlite), |query, value| match value {
+        let query = match self.sqlite {
+            Cow::Borrowed(text) => sqlx::query(text),
+            Cow::Owned(text) => sqlx::query(AssertSqlSafe(text)),
+        };
+        self.values.into_iter().fold(query, |query, value| match value {
             Value::Long(value) => query.bind(value),
             Value::Text(value) => query.bind(value),
             Value::Blob(value) => query.bind(value),
@@ -112,7 +122,11 @@ impl Statement {
     }
 
     fn for_postgres(self) -> Query<'static, Postgres, PgArguments> {
-        self.values.into_iter().fold(sqlx::query(self.postgres), |query, value| match value {
+        let query = match self.postgres {
+            Cow::Borrowed(text) => sqlx::query(text),
+            Cow::Owned(text) => sqlx::query(AssertSqlSafe(text)),
+        };
+        self.values.into_iter().fold(query, |query, value| match value {
             Value::Long(value) => query.bind(value),
             Value::Text(value) => query.bind(value),
             Value::Blob(value) => query.bind(value),
@@ -157,6 +171,7 @@ impl Row {
         text: String;
         text_or_null: Option<String>;
         blob: Vec<u8>;
+        blob_or_null: Option<Vec<u8>>;
         long: i64;
         long_or_null: Option<i64>;
     }

@@ -1,11 +1,11 @@
 //! One file for each family of tables, and beside the statements the methods that run them.
 
-mod chain;
-mod codec;
+pub(crate) mod chain;
+pub(crate) mod codec;
 mod derived;
 mod documents;
 mod feed;
-mod generations;
+pub(crate) mod generations;
 mod groups;
 mod jobs;
 mod keys;
@@ -18,6 +18,7 @@ mod text;
 mod verify;
 
 pub(crate) use record::Recorder;
+pub(crate) use verify::open as open_to_read;
 pub use verify::verify_record;
 
 /// What tests inside this crate reach for.

@@ -91,7 +91,7 @@ async fn verify(tx: &mut Connection, chain: Chain<'_>, head: Option<LeafRef>) ->
 
 /// Opens a database file to read it. One on a medium that cannot be written is opened as such, which is right only when
 /// no service left a log of unfinished business beside it.
-async fn open(path: &Path) -> Result<Connection> {
+pub(crate) async fn open(path: &Path) -> Result<Connection> {
     if !path.exists() {
         let source = Arc::new(io::Error::from(io::ErrorKind::NotFound));
         return Err(CatalogError::Folder { what: "cannot read", path: path.to_owned(), source });

@@ -23,6 +23,7 @@ macro_rules! on_both {
 
 mod apart;
 mod audit;
+mod backup;
 mod cancel;
 mod documents;
 mod door;
@@ -60,17 +61,22 @@ pub(crate) struct Home {
 
 impl On {
     pub(crate) async fn home(self) -> Home {
-        let database = match self {
+        let database = self.database();
+        let folder = TempDir::new().unwrap();
+        let catalog = Catalog::open(folder.path(), &database).await.unwrap();
+        Home { folder, database, catalog }
+    }
+
+    /// A database that nothing is in.
+    pub(crate) fn database(self) -> Database {
+        match self {
             Self::Sqlite => Database::Embedded,
             Self::Postgres => {
                 let made = catena_tests::postgres::shared().database("catalog");
                 let place = PostgresPlace::new(made.app_url(), Some(made.owner_url().to_owned()));
                 Database::Postgres(place.with_connections(4))
             }
-        };
-        let folder = TempDir::new().unwrap();
-        let catalog = Catalog::open(folder.path(), &database).await.unwrap();
-        Home { folder, database, catalog }
+        }
     }
 
     /// A catalog with the tenants `acme` and `globex`.

@@ -1,0 +1,230 @@
+//! Every table with its columns, in an order in which rows can go in: what is referred to comes first.
+//!
+//! Promises: what is not listed here is in no backup, and a test holds the list against the schema of both databases, so
+//! that nothing is forgotten. The tenant's column is not listed: it is the same in all rows of a section, and follows
+//! from the section.
+//! To add a column: one item in its table; the order of columns does not matter. To add a table: one entry below those
+//! that it refers to. Whoever adds a step of the schema that fills in what a default cannot say raises
+//! [`OLDEST_STEP`] to that step.
+
+/// A backup of an earlier step than this one is refused, because its rows would lack more than defaults give.
+pub(super) const OLDEST_STEP: i64 = 2;
+
+/// What a table's rows belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The installation.
+    Installation,
+    /// One tenant each.
+    Tenant,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Long,
+    Text,
+    Blob,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) null: Null,
+}
+
+/// Whether a column may hold nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Null {
+    Never,
+    Allowed,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) of: Of,
+    /// The columns that tell the rows of one tenant apart; none when there is one row.
+    pub(super) key: &'static [&'static str],
+    pub(super) columns: &'static [Column],
+}
+
+const fn long(name: &'static str) -> Column {
+    Column { name, kind: Kind::Long, null: Null::Never }
+}
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text, null: Null::Never }
+}
+
+const fn blob(name: &'static str) -> Column {
+    Column { name, kind: Kind::Blob, null: Null::Never }
+}
+
+const fn or_null(column: Column) -> Column {
+    Column { null: Null::Allowed, ..column }
+}
+
+const fn of_tenant(name: &'static str, key: &'static [&'static str], columns: &'static [Column]) -> Table {
+    Table { name, of: Of::Tenant, key, columns }
+}
+
+const fn of_installation(name: &'static str, key: &'static [&'static str], columns: &'static [Column]) -> Table {
+    Table { name, of: Of::Installation, key, columns }
+}
+
+pub(super) static TABLES: &[Table] = &[
+    of_installation(
+        "installation",
+        &["one"],
+        &[
+            long("one"),
+            or_null(blob("operator_key_hash")),
+            long("leaves"),
+            or_null(blob("head")),
+            or_null(blob("secret_check")),
+        ],
+    ),
+    of_installation("service_outbox", &["leaf_index"], &[long("leaf_index"), blob("bytes"), blob("hash")]),
+    of_tenant(
+        "tenants",
+        &[],
+        &[
+            text("name"),
+            long("created_at"),
+            long("seq"),
+            long("documents"),
+            long("docs_next"),
+            long("acls_next"),
+            blob("secret"),
+            long("leaves"),
+            or_null(blob("head")),
+        ],
+    ),
+    of_tenant(
+        "api_keys",
+        &["key"],
+        &[
+            text("key"),
+            blob("hash"),
+            text("name"),
+            text("rights"),
+            or_null(text("user_name")),
+            text("groups"),
+            long("created_at"),
+            or_null(long("revoked_at")),
+        ],
+    ),
+    of_tenant("groups", &["group_name"], &[text("group_name"), long("members")]),
+    of_tenant("group_members", &["group_name", "user_name"], &[text("group_name"), text("user_name")]),
+    of_tenant("acls", &["acl"], &[long("acl"), blob("hash"), text("entries"), long("first_seq")]),
+    of_tenant(
+        "documents",
+        &["doc"],
+        &[
+            long("doc"),
+            text("document"),
+            long("live"),
+            long("version"),
+            long("acl"),
+            text("title"),
+            or_null(text("uri")),
+            text("content_type"),
+            text("attributes"),
+            or_null(text("source")),
+            or_null(long("modified_at")),
+            long("version_seq"),
+            long("changed_seq"),
+        ],
+    ),
+    of_tenant(
+        "versions",
+        &["doc", "version"],
+        &[
+            long("doc"),
+            long("version"),
+            long("created_at"),
+            text("change"),
+            blob("bytes_sha256"),
+            blob("text_sha256"),
+            long("text_bytes"),
+        ],
+    ),
+    of_tenant(
+        "version_text",
+        &["doc", "version", "start_byte"],
+        &[long("doc"), long("version"), long("start_byte"), blob("zstd")],
+    ),
+    of_tenant(
+        "chunkings",
+        &["doc", "version", "recipe"],
+        &[long("doc"), long("version"), text("recipe"), long("chunks")],
+    ),
+    of_tenant(
+        "chunks",
+        &["doc", "version", "recipe", "chunk"],
+        &[
+            long("doc"),
+            long("version"),
+            text("recipe"),
+            long("chunk"),
+            long("start_byte"),
+            long("end_byte"),
+            text("headings"),
+            long("line_first"),
+            long("line_last"),
+            long("tokens"),
+            blob("hash"),
+        ],
+    ),
+    of_tenant("embeddings", &["recipe", "hash"], &[text("recipe"), blob("hash"), blob("vector")]),
+    of_tenant(
+        "generations",
+        &["generation"],
+        &[
+            text("generation"),
+            text("recipe"),
+            long("dimension"),
+            text("state"),
+            long("created_at"),
+            or_null(long("promoted_at")),
+        ],
+    ),
+    of_tenant(
+        "jobs",
+        &["job"],
+        &[
+            text("job"),
+            text("kind"),
+            text("state"),
+            long("done"),
+            long("total"),
+            text("note"),
+            or_null(text("error")),
+            long("created_at"),
+            or_null(long("started_at")),
+            or_null(long("finished_at")),
+            long("attempt"),
+            or_null(long("lease_until")),
+            long("cancel_requested"),
+        ],
+    ),
+    of_tenant(
+        "contexts",
+        &["context"],
+        &[
+            text("context"),
+            long("created_at"),
+            text("actor"),
+            or_null(text("user_name")),
+            blob("request_sha256"),
+            blob("text_sha256"),
+            long("tokens_used"),
+            text("citations"),
+            long("leaf_index"),
+            blob("leaf_hash"),
+        ],
+    ),
+    of_tenant("audit_outbox", &["leaf_index"], &[long("leaf_index"), blob("bytes"), blob("hash")]),
+];
