@@ -1,8 +1,10 @@
 //! `catena`: one program for the service and for those who use it.
 //!
-//! `serve` runs the service and `doctor` says what it would find; every other command is a client of the HTTP API.
+//! `serve` runs the service, `doctor` says what it would find, `backup` and `restore` read and write where it keeps what it
+//! knows; every other command is a client of the HTTP API.
 
 mod app;
+mod backup;
 mod client;
 mod demo;
 mod doctor;
@@ -35,6 +37,11 @@ enum Command {
     Serve(ServeArguments),
     /// Say what is found, what is missing and how to mend it.
     Doctor(ServeArguments),
+    /// Write all that the service knows into one file, also while it runs. The file holds the installation's secret,
+    /// unless it is of one tenant.
+    Backup(backup::BackupArguments),
+    /// Bring back what `catena backup` wrote, where no service runs; or only check the file.
+    Restore(backup::RestoreArguments),
     #[command(flatten)]
     Client(client::ClientCommand),
 }
@@ -87,6 +94,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(arguments) => doctor::run(&arguments.settings()?).await,
+        Command::Backup(arguments) => backup::backup(arguments).await,
+        Command::Restore(arguments) => backup::restore(arguments).await,
         Command::Client(command) => client::run(command).await,
     }
 }

@@ -5,6 +5,8 @@
 //! project's crates it uses token counting alone, to check the service's arithmetic.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod durability;
