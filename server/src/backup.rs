@@ -92,7 +92,7 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<ExitC
     let (database, tenant) = (database(catalog, catalog_owner)?, parsed(tenant)?);
     let record = if accept_damaged_record { DamagedRecord::Accept } else { DamagedRecord::Refuse };
     let restored = restore_into(&folder, &database, &file, tenant.as_ref(), record).await;
-    let report = restored.context("nothing was restored")?;
+    let report = restored.context("the restore did not end well")?;
     print_restore(&folder, &report);
     Ok(verdict(report.records.iter().all(|(_, found)| found.is_ok())))
 }
