@@ -39,6 +39,11 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
         async move { ingest.run_jobs(stop).await }
     });
+    let house = tokio::spawn({
+        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
+        let purge_after = app.settings().purge_deleted_after;
+        async move { ingest.keep_house(purge_after, stop).await }
+    });
     let upkeep = tokio::spawn(keep_figures(app.clone()));
     let stopped = {
         let app = app.clone();
@@ -54,7 +59,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
     upkeep.abort();
-    let _ = tokio::time::timeout(DRAIN, jobs).await;
+    let _ = tokio::time::timeout(DRAIN, async { (jobs.await, house.await) }).await;
     app.catalog().close().await?;
     Ok(())
 }

@@ -13,9 +13,13 @@ mod flow;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod mcp;
+#[cfg(test)]
+mod once;
 #[cfg(test)]
 mod record;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catena_domain::{ErrorKind, TenantId};
+use catena_domain::{DocumentId, ErrorKind, TenantId};
 
 /// Why the catalog refused or failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -151,6 +151,23 @@ pub enum CatalogError {
         /// How.
         reason: &'static str,
     },
+    /// A document is not what the writer says that it is.
+    #[error("document {document} {reason}")]
+    Precondition {
+        /// The document.
+        document: DocumentId,
+        /// How it differs.
+        reason: &'static str,
+    },
+    /// Vectors that were known a moment ago are gone, as after a purge.
+    #[error("{missing} chunks have no vector, given or stored; ask again which vectors are known, and send the rest")]
+    VectorsMissing {
+        /// Chunks concerned.
+        missing: u64,
+    },
+    /// A request of the same name was done meanwhile; this one changed nothing.
+    #[error("a request of the same name was done meanwhile; ask for its answer")]
+    Repeated,
     /// The tenant does not exist, or not any more.
     #[error("there is no tenant {tenant}")]
     TenantGone {
@@ -210,7 +227,11 @@ impl CatalogError {
             | Self::NotWritable => ErrorKind::Unavailable,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Invalid { .. } => ErrorKind::Invalid,
-            Self::Conflict { .. } | Self::LeaseLost { .. } => ErrorKind::Conflict,
+            Self::Conflict { .. }
+            | Self::LeaseLost { .. }
+            | Self::Precondition { .. }
+            | Self::VectorsMissing { .. }
+            | Self::Repeated => ErrorKind::Conflict,
             Self::TenantGone { .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Lost => ErrorKind::Internal,

@@ -19,10 +19,11 @@ mod tests;
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
-    Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeyRow,
-    Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey, StoredLeaf,
-    StoredPassage, StoredText, Tenant, VersionRow, Written,
+    Change, Changed, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Deed, DeletedRow, Document,
+    DocumentRow, Embedding, Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd,
+    JobKind, JobState, KeptAnswer, KeyRow, Lease, NewChunk, NewContext, NewDocument, NewKey, Once, Page, PassageKey,
+    PendingPurge, PurgeStep, PutOutcome, Restorable, StoredKey, StoredLeaf, StoredPassage, StoredText, Tenant, Version,
+    VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
 pub use tables::verify_record;

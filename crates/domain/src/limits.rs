@@ -40,3 +40,9 @@ pub const MIN_SEQ_WAIT_MS: u64 = 5_000;
 pub const CHUNKS_PER_DOCUMENT_MAX: usize = 20_000;
 /// Longest chunk, in bytes: the second bound beside the model's tokens, for text whose words a tokenizer cannot split.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024;
+/// Longest name that a caller gives to a request, in bytes.
+pub const REQUEST_KEY_BYTES_MAX: usize = 255;
+/// Most answers that a tenant's named requests keep.
+pub const ANSWERS_KEPT_MAX: u64 = 10_000;
+/// How long such an answer is kept, in hours.
+pub const ANSWERS_KEPT_HOURS: i64 = 24;

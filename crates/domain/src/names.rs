@@ -141,6 +141,9 @@ name!(
 name!(
     /// One answered context request.
     ContextId, "a context id", 64, "use a-z, 0-9 and _", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+name!(
+    /// A caller's own name for one request, by which it is known again when it is sent a second time.
+    RequestKey, "an idempotency key", limits::REQUEST_KEY_BYTES_MAX, "use visible ASCII characters", |c| c.is_ascii_graphic());
 
 #[cfg(test)]
 mod tests {

@@ -162,6 +162,15 @@ impl Index {
         Ok(())
     }
 
+    /// Removes every generation of the scope's tenant that was put aside, and what is left of removed ones.
+    pub fn discard_aside(&self, scope: &Scope) -> Result<(), IndexError> {
+        let tenant = self.tenant(scope.tenant());
+        for name in disk::names(&tenant)?.into_iter().filter(|name| base(name) != name.as_str()) {
+            disk::remove(&tenant.join(name))?;
+        }
+        Ok(())
+    }
+
     /// Every generation of the scope's tenant of which anything is on the disk, put aside or half removed included.
     pub fn generations_on_disk(&self, scope: &Scope) -> Result<Vec<GenerationId>, IndexError> {
         let names = disk::names(&self.tenant(scope.tenant()))?;

@@ -34,6 +34,9 @@ pub enum IngestError {
     /// A computation was lost.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// A deleted document was to come back, and nobody said to whom.
+    #[error("the document is deleted; say in `acl` who may read it once it is back")]
+    AclNeeded,
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
@@ -45,7 +48,7 @@ impl IngestError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Text(error) => error.kind(),
-            Self::TooManyChunks { .. } => ErrorKind::Invalid,
+            Self::TooManyChunks { .. } | Self::AclNeeded => ErrorKind::Invalid,
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),

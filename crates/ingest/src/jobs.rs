@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{Job, JobEnd, JobKind, Lease, Written};
+use catena_catalog::{Deed, Job, JobEnd, JobKind, Lease, Written};
 use catena_domain::TenantId;
 use catena_runtime::clock;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,12 @@ const POLL: Duration = Duration::from_secs(2);
 
 impl Ingest {
     /// Asks for a tenant's index to be built anew from its stored texts.
-    pub async fn request_reindex(&self, scope: &Scope, draft: Draft) -> Result<Written<Job>, IngestError> {
-        let job = self.0.catalog.enqueue_job(scope, JobKind::Reindex, draft).await?;
+    pub async fn request_reindex(
+        &self,
+        scope: &Scope,
+        deed: impl Into<Deed<Job>>,
+    ) -> Result<Written<Job>, IngestError> {
+        let job = self.0.catalog.enqueue_job(scope, JobKind::Reindex, deed).await?;
         self.0.jobs_waiting.notify_one();
         Ok(job)
     }

@@ -39,7 +39,7 @@ pub enum Freshness {
 /// One tenant's turn-taking.
 #[derive(Default)]
 pub(crate) struct Publisher {
-    turn: Mutex<()>,
+    pub(crate) turn: Mutex<()>,
     scheduled: AtomicBool,
 }
 
@@ -110,6 +110,18 @@ impl Ingest {
         work.await.map_err(|_| IngestError::Stopping)?
     }
 
+    /// Publishes one more segment of a generation that is being built. Other publications wait, and so does a purge: rows
+    /// that were read before it must not be written after it.
+    pub(crate) async fn step_in_turn(
+        &self,
+        scope: &Scope,
+        generation: &Arc<Generation>,
+    ) -> Result<Option<usize>, IngestError> {
+        let publisher = self.publisher(scope.tenant()).await;
+        let _turn = publisher.turn.lock().await;
+        step(&self.0, scope, generation).await
+    }
+
     /// Makes a tenant's new generation the one that answers, after bringing it up to the last write. Writers wait
     /// meanwhile; readers do not.
     pub(crate) async fn swap<F>(
@@ -157,11 +169,7 @@ async fn catch_up(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generati
 }
 
 /// Publishes one more segment and says how many documents it took along; `None` when nothing is left to publish.
-pub(crate) async fn step(
-    shared: &Arc<Shared>,
-    scope: &Scope,
-    generation: &Arc<Generation>,
-) -> Result<Option<usize>, IngestError> {
+async fn step(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<Option<usize>, IngestError> {
     let applied = generation.applied_seq();
     let changes = shared.catalog.index_changes(scope, generation.recipe(), applied, DOCUMENTS_PER_SEGMENT).await?;
     if changes.upto <= applied {
@@ -189,7 +197,7 @@ async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generatio
     }
 }
 
-fn row_input(row: IndexRow) -> RowInput {
+pub(crate) fn row_input(row: IndexRow) -> RowInput {
     RowInput {
         doc: row.doc,
         version: row.version,

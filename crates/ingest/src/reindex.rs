@@ -24,7 +24,7 @@ pub(crate) async fn run(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>)
     let total = shared.catalog.document_count(scope).await?;
     progress.report(0, total, "building the new generation").await?;
     let mut built = 0u64;
-    while let Some(documents) = publish::step(shared, scope, &generation).await? {
+    while let Some(documents) = ingest.step_in_turn(scope, &generation).await? {
         built += documents as u64;
         progress.report(built, total.max(built), "building the new generation").await?;
     }

@@ -1,5 +1,7 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
+mod history;
+
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -90,7 +92,7 @@ impl Life {
 
     /// The pipeline alone: as if the process had died between the catalog's commit and the publication.
     async fn write_unpublished(&self, id: &str, text: &str) -> Seq {
-        let written = pipeline::put(&self.ingest.0, &writer(), submission(id, text), draft()).await.unwrap();
+        let written = pipeline::put(&self.ingest.0, &writer(), &submission(id, text), draft().into()).await.unwrap();
         written.value.seq.unwrap()
     }
 
@@ -146,7 +148,7 @@ async fn a_write_that_was_never_published_is_searchable_after_the_next_start() {
     life.make_tenant(life.ingest.recipe()).await;
     // The pipeline alone: as if the process had died between the catalog's commit and the publication.
     let written =
-        pipeline::put(&life.ingest.0, &writer(), submission("a.md", "Lost and found."), draft()).await.unwrap();
+        pipeline::put(&life.ingest.0, &writer(), &submission("a.md", "Lost and found."), draft().into()).await.unwrap();
     let seq = written.value.seq.unwrap();
     life.end().await;
 

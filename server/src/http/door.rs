@@ -14,6 +14,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::once::Named;
 use crate::http::problem::Problem;
 use crate::http::trail::Trail;
 
@@ -96,6 +97,8 @@ fn operator() -> Credential {
 pub(crate) struct Caller {
     pub(crate) credential: Arc<Credential>,
     pub(crate) trail: Trail,
+    /// The caller's own name for the request.
+    pub(crate) named: Option<Named>,
 }
 
 impl Caller {
@@ -148,7 +151,9 @@ impl Caller {
         let credential = parts.extensions.get::<Arc<Credential>>().cloned();
         let trail = parts.extensions.get::<Trail>().cloned();
         match (credential, trail) {
-            (Some(credential), Some(trail)) => Ok(Self { credential, trail }),
+            (Some(credential), Some(trail)) => {
+                Ok(Self { credential, trail, named: parts.extensions.get::<Named>().cloned() })
+            }
             _ => Err(Problem::internal()),
         }
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::door::Caller;
+use crate::http::once::Answer;
 use crate::http::problem::Problem;
 use crate::http::wire::{Body, Place};
 
@@ -53,7 +54,7 @@ pub(crate) async fn put(
     caller: Caller,
     Place((tenant, group)): Place<(String, String)>,
     Body(body): Body<Members>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Answer, Problem> {
     caller.trail.doing("group.put");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
     let group = GroupName::new(&group)?;
@@ -62,12 +63,10 @@ pub(crate) async fn put(
         return Err(Problem::invalid(format!("{} members were given; the limit is {most}.", body.members.len())));
     }
     let members: Vec<UserName> = body.members.iter().map(|name| UserName::new(name)).collect::<Result<_, _>>()?;
-    let written = app
-        .catalog()
-        .put_group(&scope, &group, &members, caller.trail.draft("group.put", StatusCode::NO_CONTENT))
-        .await?;
+    let deed = caller.deed("group.put", StatusCode::NO_CONTENT, done);
+    let written = app.catalog().put_group(&scope, &group, &members, deed).await?;
     caller.trail.recorded(written.leaf);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(done(&written.value))
 }
 
 /// Read a group's members.
@@ -91,13 +90,17 @@ pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Place((tenant, group)): Place<(String, String)>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Answer, Problem> {
     caller.trail.doing("group.delete");
     let (scope, group) = entered(&app, &caller, &tenant, &group).await?;
-    let draft = caller.trail.draft("group.delete", StatusCode::NO_CONTENT);
-    let written = app.catalog().delete_group(&scope, &group, draft).await?.ok_or_else(Problem::not_found)?;
+    let deed = caller.deed("group.delete", StatusCode::NO_CONTENT, done);
+    let written = app.catalog().delete_group(&scope, &group, deed).await?.ok_or_else(Problem::not_found)?;
     caller.trail.recorded(written.leaf);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(done(&written.value))
+}
+
+fn done(_: &()) -> Answer {
+    Answer::empty(StatusCode::NO_CONTENT)
 }
 
 async fn entered(app: &App, caller: &Caller, tenant: &str, group: &str) -> Result<(Scope, GroupName), Problem> {

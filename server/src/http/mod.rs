@@ -10,8 +10,10 @@ pub(crate) mod door;
 pub(crate) mod generations;
 pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod once;
 pub(crate) mod problem;
 pub(crate) mod record;
 pub(crate) mod search;
@@ -72,6 +74,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(documents::list))
         .routes(routes!(documents::put_acl))
         .routes(routes!(documents::versions))
+        .routes(routes!(history::version))
+        .routes(routes!(history::restore))
+        .routes(routes!(history::purge))
         .routes(routes!(search::search))
         .routes(routes!(context::context))
         .routes(routes!(context::receipt))
@@ -97,6 +102,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", axum::routing::get(health::ready))
         .route("/openapi.json", axum::routing::get(move || async move { description.clone() }));
     let recorded = routes
+        .layer(middleware::from_fn_with_state(app.clone(), once::layer))
         .route("/metrics", axum::routing::get(health::metrics))
         .route_service("/mcp", mcp::service(&app))
         .fallback(async || Problem::not_found())

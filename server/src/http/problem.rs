@@ -29,6 +29,9 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The last part of `type`.
     pub(crate) code: &'static str,
+    /// Of `index-behind`: the write that the index has reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reached: Option<u64>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
     #[serde(skip)]
@@ -43,6 +46,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code,
+            reached: None,
             retry_after_s: None,
             challenge: false,
         }
@@ -55,6 +59,11 @@ impl Problem {
     /// The same problem under a name of its own, for programs that tell it from others of its status.
     pub(crate) fn named(self, code: &'static str, title: &'static str) -> Self {
         Self { kind: format!("urn:catena:problem:{code}"), code, title, ..self }
+    }
+
+    /// The same problem, of which it is known when it will be over.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -184,6 +193,9 @@ impl From<IngestError> for Problem {
                 let (code, title) = text_code(&error);
                 Self::invalid(sentence(&error.to_string())).named(code, title)
             }
+            IngestError::AclNeeded => {
+                Self::invalid(sentence(&error.to_string())).named("acl-needed", "Who may read it must be said")
+            }
             error => Self::of_error(error.kind(), &error),
         }
     }
@@ -191,7 +203,10 @@ impl From<IngestError> for Problem {
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
-        Self::of_error(error.kind(), &error)
+        match error {
+            CatalogError::Precondition { .. } => Self::precondition(),
+            error => Self::of_error(error.kind(), &error),
+        }
     }
 }
 
@@ -203,8 +218,9 @@ impl From<RetrievalError> for Problem {
                 Self::invalid(text).named("budget-too-small", "No passage fits the budget")
             }
             RetrievalError::NotWritten { .. } => Self::invalid(text),
-            RetrievalError::Behind { .. } => {
-                Self::unavailable(text).named("index-behind", "The index has not reached that write")
+            RetrievalError::Behind { reached, .. } => {
+                let problem = Self::unavailable(text).named("index-behind", "The index has not reached that write");
+                Self { reached: Some(reached.0), ..problem }
             }
             RetrievalError::NoIndex | RetrievalError::Arm { .. } => Self::unavailable(text),
             RetrievalError::Catalog(error) => error.into(),

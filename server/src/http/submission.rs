@@ -140,6 +140,16 @@ fn check_metadata(envelope: &Envelope) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What `If-Match` says, where something must be there in any case.
+pub(crate) fn expected_version(headers: &HeaderMap) -> Result<Expect, Problem> {
+    match expectation(headers)? {
+        Expect::Absent => {
+            Err(Problem::malformed("`if-none-match` is for writing a document; send `if-match: \"vN\"`."))
+        }
+        expect => Ok(expect),
+    }
+}
+
 /// What `If-Match` and `If-None-Match` say of the version that the writer believes is there.
 fn expectation(headers: &HeaderMap) -> Result<Expect, Problem> {
     let text =

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::door::Caller;
+use crate::http::once::Answer;
 use crate::http::problem::Problem;
 use crate::http::wire::{self, Body, Paging, Params, Place, bounded};
 
@@ -62,18 +63,22 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     Body(body): Body<NewTenant>,
-) -> Result<(StatusCode, Body<TenantBody>), Problem> {
-    let draft = caller.trail.draft("tenant.create", StatusCode::CREATED);
+) -> Result<Answer, Problem> {
+    let deed = caller.deed("tenant.create", StatusCode::CREATED, created);
     let operator = caller.operate()?;
     let id = TenantId::new(&body.id)?;
     let name = body.name.unwrap_or_else(|| body.id.clone());
     bounded("name", &name)?;
     let (recipe, dimension) = (app.ingest().recipe(), app.ingest().dimension());
     let dimension = u32::try_from(dimension).map_err(|_| Problem::internal())?;
-    let written = app.catalog().create_tenant(&operator, &id, &name, recipe, dimension, draft).await?;
+    let written = app.catalog().create_tenant(&operator, &id, &name, recipe, dimension, deed).await?;
     caller.trail.recorded(written.leaf);
     app.ingest().publish(&id).await?;
-    Ok((StatusCode::CREATED, Body(written.value.into())))
+    Ok(created(&written.value))
+}
+
+fn created(tenant: &Tenant) -> Answer {
+    Answer::new(StatusCode::CREATED, &TenantBody::from(tenant.clone()))
 }
 
 /// List the tenants.

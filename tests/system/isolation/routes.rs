@@ -89,6 +89,7 @@ impl Call {
             ("{key}", &names.key),
             ("{job}", &names.job),
             ("{context}", &names.context),
+            ("{version}", &"1".to_owned()),
         ];
         let path = path.iter().fold(self.path.to_owned(), |path, (slot, name)| path.replace(slot, name));
         assert!(!path.contains('{'), "{} has a name that the tests do not know", self.operation);
@@ -122,7 +123,12 @@ pub(super) fn calls() -> Vec<Call> {
         Call::reads("GET /v1/tenants/{tenant}/documents/{document}").asking("?as_user=aurelio&as_groups=board"),
         Call::changes("DELETE /v1/tenants/{tenant}/documents/{document}"),
         Call::changes("PUT /v1/tenants/{tenant}/documents/{document}/acl").with(json!({"allow": ["everyone"]})),
+        Call::reads("GET /v1/tenants/{tenant}/documents").asking("?state=deleted"),
         Call::reads("GET /v1/tenants/{tenant}/documents/{document}/versions"),
+        Call::reads("GET /v1/tenants/{tenant}/documents/{document}/versions/{version}"),
+        Call::changes("POST /v1/tenants/{tenant}/documents/{document}/versions/{version}/restore")
+            .with(json!({"acl": {"allow": ["everyone"]}})),
+        Call::changes("POST /v1/tenants/{tenant}/documents/{document}/purge"),
         Call::reads("GET /v1/tenants/{tenant}/contexts/{context}"),
         Call::reads("POST /v1/tenants/{tenant}/citations:verify").with(json!({"citations": [cited]})),
         Call::changes("POST /v1/tenants/{tenant}/reindex"),

@@ -1,5 +1,6 @@
 //! What goes into the catalog and what comes out, one file per family of tables.
 
+mod deed;
 mod documents;
 mod feed;
 mod jobs;
@@ -8,8 +9,10 @@ mod tenants;
 
 use catena_audit::LeafRef;
 
+pub use deed::{Deed, KeptAnswer, Once};
 pub use documents::{
-    Change, CurrentVersion, Document, DocumentRow, Expect, NewChunk, NewDocument, PutOutcome, VersionRow,
+    Change, Changed, CurrentVersion, DeletedRow, Document, DocumentRow, Expect, NewChunk, NewDocument, PendingPurge,
+    PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};

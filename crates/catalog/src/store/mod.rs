@@ -154,6 +154,15 @@ impl Store {
         Ok(WriteTx { connection, store: self.clone() })
     }
 
+    /// Sees to it that the database keeps no earlier states of its pages beside it, where that is ours to do.
+    pub(crate) async fn empty_log(&self) -> Result<()> {
+        self.require_writable()?;
+        match &self.0.engine {
+            Engine::Sqlite(pools) => pools.empty_log().await,
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
     fn require_writable(&self) -> Result<()> {
         if self.is_writable() { Ok(()) } else { Err(CatalogError::NotWritable) }
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
 use super::{CONNECTION_WAIT, Connection, schema};
-use crate::error::Result;
+use crate::error::{CatalogError, Result};
 use crate::folder::Folder;
 
 const READERS: u32 = 4;
@@ -44,6 +44,17 @@ impl Pools {
         Ok(Connection::Sqlite(self.writer.begin_with("BEGIN IMMEDIATE").await?))
     }
 
+    /// Brings everything in the write-ahead log into the database and empties it, unless somebody reads for so long that
+    /// it cannot be waited for.
+    pub(super) async fn empty_log(&self) -> Result<()> {
+        let mut connection = self.writer.acquire().await?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+        match row.try_get::<i64, _>(0)? {
+            0 => Ok(()),
+            _ => Err(CatalogError::Busy { what: "the log of the database, which somebody reads," }),
+        }
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -58,6 +69,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(LOCK_WAIT)
         .pragma("trusted_schema", "OFF")
+        // What is deleted is overwritten, so that a purge leaves nothing behind in free pages.
+        .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", JOURNAL_BYTES_KEPT)
         .thread_name(|number| format!("catalog-{number}"))
         .disable_statement_logging()

@@ -255,10 +255,7 @@ impl Derived {
         .await?;
         match row.u64("missing")? {
             0 => Ok(()),
-            missing => Err(CatalogError::Conflict {
-                what: format!("{missing} chunks"),
-                reason: "have no vector, given or stored; ask again which vectors are known, and send the rest",
-            }),
+            missing => Err(CatalogError::VectorsMissing { missing }),
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use catena_access::Scope;
-use catena_audit::{Draft, Object};
+use catena_audit::Object;
 use catena_domain::{GroupName, TenantId, UserName, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::Written;
+use crate::model::{Deed, Written};
 use crate::store::{Connection, in_task, sql, sql_of};
-use crate::tables::chain;
 use crate::tables::codec::{long, names_json};
+use crate::tables::tenants;
 
 /// Most groups of a tenant.
 pub(crate) const GROUPS_MAX: u64 = 10_000;
@@ -23,21 +23,21 @@ impl Catalog {
         scope: &Scope,
         group: &GroupName,
         members: &[UserName],
-        mut draft: Draft,
+        deed: impl Into<Deed<()>>,
     ) -> Result<Written<()>> {
         if members.len() > limits::GROUP_MEMBERS_MAX {
             let reason = format!("has {} members; the limit is {}", members.len(), limits::GROUP_MEMBERS_MAX);
             return Err(CatalogError::Invalid { what: "the group", reason });
         }
         let (store, tenant, group) = (self.store.clone(), scope.tenant().clone(), group.clone());
+        let mut deed = deed.into();
         let members: BTreeSet<UserName> = members.iter().cloned().collect();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
-            draft.objects.push(Object::new("group", group.as_str()));
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
+            deed.draft.objects.push(Object::new("group", group.as_str()));
+            tenants::seq(tx.connection(), &tenant).await?;
             replace(tx.connection(), &tenant, &group, members).await?;
-            tx.commit().await?;
-            Ok(Written { value: (), leaf })
+            deed.done(tx, &tenant, ()).await
         })
         .await
     }
@@ -76,9 +76,9 @@ impl Catalog {
         &self,
         scope: &Scope,
         group: &GroupName,
-        mut draft: Draft,
+        deed: impl Into<Deed<()>>,
     ) -> Result<Option<Written<()>>> {
-        let (store, tenant, group) = (self.store.clone(), scope.tenant().clone(), group.clone());
+        let (store, tenant, group, mut deed) = (self.store.clone(), scope.tenant().clone(), group.clone(), deed.into());
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let done = sql("DELETE FROM groups WHERE tenant = $1 AND group_name = $2")
@@ -89,10 +89,8 @@ impl Catalog {
             if done == 0 {
                 return Ok(None);
             }
-            draft.objects.push(Object::new("group", group.as_str()));
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
-            tx.commit().await?;
-            Ok(Some(Written { value: (), leaf }))
+            deed.draft.objects.push(Object::new("group", group.as_str()));
+            deed.done(tx, &tenant, ()).await.map(Some)
         })
         .await
     }

@@ -10,23 +10,23 @@ use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Job, JobControl, JobEnd, JobKind, JobState, Lease, Written};
+use crate::model::{Deed, Job, JobControl, JobEnd, JobKind, JobState, Lease, Written};
 use crate::store::{Connection, Reach, Row, in_task, sql, sql_of};
 use crate::tables::codec::{corrupt, long};
-use crate::tables::{chain, page};
+use crate::tables::{chain, page, tenants};
 
 /// How long a worker may be silent before another may take its job.
 const LEASE: Duration = Duration::from_secs(60);
 
 impl Catalog {
     /// Asks for background work. Refused while work of the kind waits or runs for the tenant.
-    pub async fn enqueue_job(&self, scope: &Scope, kind: JobKind, mut draft: Draft) -> Result<Written<Job>> {
-        let (store, tenant) = (self.store.clone(), scope.tenant().clone());
+    pub async fn enqueue_job(&self, scope: &Scope, kind: JobKind, deed: impl Into<Deed<Job>>) -> Result<Written<Job>> {
+        let (store, tenant, mut deed) = (self.store.clone(), scope.tenant().clone(), deed.into());
         in_task(async move {
             let id = random::identifier().map_err(CatalogError::chance)?;
             let mut tx = store.write(&tenant).await?;
-            draft.objects.push(Object::new("job", id.as_str()));
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
+            deed.draft.objects.push(Object::new("job", id.as_str()));
+            tenants::seq(tx.connection(), &tenant).await?;
             let row = sql("INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ($1, $2, $3, 'queued', $4)
                  ON CONFLICT DO NOTHING
                  RETURNING job, kind, state, done, total, note, error, created_at, started_at, finished_at")
@@ -40,8 +40,7 @@ impl Catalog {
                 what: format!("a {} job", kind.as_str()),
                 reason: "waits or runs already for this tenant; wait for its end, or cancel it",
             })?)?;
-            tx.commit().await?;
-            Ok(Written { value, leaf })
+            deed.done(tx, &tenant, value).await
         })
         .await
     }

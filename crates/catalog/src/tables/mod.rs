@@ -1,5 +1,6 @@
 //! One file for each family of tables, and beside the statements the methods that run them.
 
+mod answers;
 mod chain;
 mod codec;
 mod derived;
@@ -7,10 +8,12 @@ mod documents;
 mod feed;
 mod generations;
 mod groups;
+mod history;
 mod jobs;
 mod keys;
 mod page;
 mod passages;
+mod purges;
 mod reads;
 mod record;
 mod tenants;

@@ -1,15 +1,15 @@
 //! Tenants, and the operator's key.
 
 use catena_access::{KeyHash, Operator, Scope};
-use catena_audit::{Draft, Object};
+use catena_audit::Object;
 use catena_domain::{RecipeId, Seq, TenantId, limits};
 use catena_runtime::{clock, random};
 
 use crate::error::{CatalogError, Result};
-use crate::model::{GenerationState, Page, Tenant, Written};
+use crate::model::{Deed, GenerationState, Page, Tenant, Written};
 use crate::store::{Connection, Reach, Row, in_task, sql};
 use crate::tables::codec::long;
-use crate::tables::{chain, generations, page};
+use crate::tables::{generations, page};
 use crate::{Catalog, tables::page::Items as _};
 
 impl Catalog {
@@ -44,10 +44,11 @@ impl Catalog {
         name: &str,
         recipe: &RecipeId,
         dimension: u32,
-        mut draft: Draft,
+        deed: impl Into<Deed<Tenant>>,
     ) -> Result<Written<Tenant>> {
         check_name("a tenant's name", name)?;
-        draft.actor.get_or_insert_with(|| operator.actor().to_string());
+        let mut deed = deed.into();
+        deed.draft.actor.get_or_insert_with(|| operator.actor().to_string());
         let (store, id, name, recipe) = (self.store.clone(), id.clone(), name.to_owned(), recipe.clone());
         in_task(async move {
             let secret: [u8; 32] = random::bytes().map_err(CatalogError::chance)?;
@@ -65,13 +66,12 @@ impl Catalog {
             }
             let generation =
                 generations::insert(tx.connection(), &id, &recipe, dimension, GenerationState::Live).await?;
-            draft.objects.push(Object::new("tenant", id.as_str()));
-            draft.generation = Some(generation.id.to_string());
-            draft.recipe = Some(recipe.to_string());
-            let leaf = chain::append(tx.connection(), &id, &draft).await?;
-            let value = find(tx.connection(), &id).await?.ok_or(CatalogError::TenantGone { tenant: id })?;
-            tx.commit().await?;
-            Ok(Written { value, leaf })
+            deed.draft.objects.push(Object::new("tenant", id.as_str()));
+            deed.draft.generation = Some(generation.id.to_string());
+            deed.draft.recipe = Some(recipe.to_string());
+            let gone = || CatalogError::TenantGone { tenant: id.clone() };
+            let value = find(tx.connection(), &id).await?.ok_or_else(gone)?;
+            deed.done(tx, &id, value).await
         })
         .await
     }

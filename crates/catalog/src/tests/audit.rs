@@ -37,8 +37,12 @@ async fn every_write_leaves_exactly_one_leaf_that_says_what_was_done(on: On) {
     let mut leaves = vec![catalog.chain_head(&scope).await.unwrap().unwrap()];
     leaves.push(put(catalog, &scope, document("a", "text")).await.leaf);
     leaves.push(put(catalog, &scope, document("a", "text")).await.leaf);
-    leaves.push(catalog.set_acl(&scope, &id("a"), &acl(&[], &[]), draft("acl.set")).await.unwrap().unwrap().leaf);
-    leaves.push(catalog.delete_document(&scope, &id("a"), draft("document.delete")).await.unwrap().unwrap().leaf);
+    leaves.push(
+        catalog.set_acl(&scope, &id("a"), &acl(&[], &[]), Expect::Any, draft("acl.set")).await.unwrap().unwrap().leaf,
+    );
+    leaves.push(
+        catalog.delete_document(&scope, &id("a"), Expect::Any, draft("document.delete")).await.unwrap().unwrap().leaf,
+    );
     leaves.push(catalog.put_group(&scope, &group("eng"), &[user("ann")], draft("group.put")).await.unwrap().leaf);
     leaves.push(catalog.delete_group(&scope, &group("eng"), draft("group.delete")).await.unwrap().unwrap().leaf);
     leaves.push(catalog.create_key(&scope, new_key("k1"), draft("key.create")).await.unwrap().leaf);
@@ -227,11 +231,13 @@ async fn take(catalog: &Catalog, scope: &Scope, step: &Step, number: usize) -> b
         Step::Acl(doc, to) => {
             let to =
                 [acl(&["everyone"], &[]), acl(&[], &[]), acl(&["user:ann"], &["group:eng"])][usize::from(*to)].clone();
-            catalog.set_acl(scope, &id(&format!("d{doc}")), &to, draft("acl.set")).await.unwrap().is_some()
+            catalog.set_acl(scope, &id(&format!("d{doc}")), &to, Expect::Any, draft("acl.set")).await.unwrap().is_some()
         }
-        Step::Delete(doc) => {
-            catalog.delete_document(scope, &id(&format!("d{doc}")), draft("document.delete")).await.unwrap().is_some()
-        }
+        Step::Delete(doc) => catalog
+            .delete_document(scope, &id(&format!("d{doc}")), Expect::Any, draft("document.delete"))
+            .await
+            .unwrap()
+            .is_some(),
         Step::Group(members) => {
             let members: Vec<UserName> = (0..*members).map(|n| user(&format!("u{n}"))).collect();
             catalog.put_group(scope, &group("eng"), &members, draft("group.put")).await.is_ok()

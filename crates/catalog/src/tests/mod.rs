@@ -30,6 +30,9 @@ mod feed;
 mod files;
 mod isolation;
 mod jobs;
+mod once;
+mod purge;
+mod seq;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +40,7 @@ use std::path::Path;
 use catena_access::scope::Entry;
 use catena_access::{Acl, Credential, KeyHash, OnBehalf, Operator, Right, Rights, Scope};
 use catena_audit::Draft;
-use catena_domain::{DocNo, DocumentId, GroupName, KeyId, RecipeId, Span, TenantId, UserName, VersionNo};
+use catena_domain::{DocNo, DocumentId, GroupName, KeyId, RecipeId, RequestKey, Span, TenantId, UserName, VersionNo};
 use half::f16;
 use tempfile::TempDir;
 
@@ -93,6 +96,17 @@ impl Home {
 
 pub(crate) fn draft(action: &'static str) -> Draft {
     Draft::new("req-1", action)
+}
+
+/// A deed of the request that the caller named `key`, which says what `request` stands for.
+pub(crate) fn named<T: std::fmt::Debug + 'static>(key: &str, request: u8) -> Deed<T> {
+    let once = Once {
+        holder: KeyId::new("adm1").unwrap(),
+        key: RequestKey::new(key).unwrap(),
+        request_sha256: [request; 32],
+        answer: std::sync::Arc::new(|value: &T| format!("{value:?}")),
+    };
+    Deed::once(draft("named"), once)
 }
 
 pub(crate) fn tenant(id: &str) -> TenantId {

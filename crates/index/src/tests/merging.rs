@@ -94,3 +94,38 @@ fn what_was_published_after_the_plan_was_made_stays() {
     assert_eq!(generation.applied_seq(), Seq(10));
     assert!(keys(&words(&generation.snapshot(), &table, "key")).contains(&key(50, 1, 0)));
 }
+
+#[test]
+fn erasing_a_document_takes_every_row_of_it_off_the_disk_and_leaves_the_others() {
+    let fixture = Fixture::new();
+    let generation = fixture.generation();
+    generation
+        .publish(vec![row(0, 1, 0, "canaryword key"), row(1, 1, 0, "key"), row(2, 1, 0, "door")], Seq(3))
+        .unwrap();
+    generation.publish(vec![row(0, 2, 0, "canaryword again"), row(3, 1, 0, "key")], Seq(5)).unwrap();
+    generation.publish(vec![row(4, 1, 0, "key")], Seq(6)).unwrap();
+    assert!(holds(fixture.path(), b"canaryword"), "the test is worth nothing");
+    let untouched = generation.snapshot().segments()[2].entry().name.clone();
+    let gone = std::collections::BTreeMap::from([(DocNo(0), VersionNo(2))]);
+    let mut rewritten = 0;
+    while let Some(plan) = generation.erasure_plan(&gone) {
+        let rows = plan.documents().iter().map(|(doc, version)| row(doc.0, version.0, 0, "key")).collect();
+        generation.merge(&plan, rows).unwrap();
+        rewritten += 1;
+    }
+    assert_eq!(rewritten, 2, "only the segments that hold the document are written again");
+    assert!(!holds(fixture.path(), b"canaryword"));
+    assert_eq!((generation.snapshot().rows(), generation.applied_seq()), (4, Seq(6)));
+    assert!(generation.snapshot().segments().iter().any(|segment| segment.entry().name == untouched));
+    assert_eq!(generation.erasure_plan(&gone), None);
+}
+
+/// Whether any file below `folder` holds these bytes.
+fn holds(folder: &std::path::Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| {
+        if path.is_dir() {
+            return holds(&path, bytes);
+        }
+        std::fs::read(path).unwrap().windows(bytes.len()).any(|window| window == bytes)
+    })
+}
