@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod model;
 mod sqlite;
+mod stored_acl;
 #[cfg(test)]
 mod tests;
 
