@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use catena_access::{Credential, Entry, KeyText, Operator, Pepper, Right, Rights, Scope};
+use catena_access::{Credential, Directory, Entry, KeyText, Operator, Pepper, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_catalog::{Expect, NewKey};
 use catena_domain::{ErrorKind, GroupName, KeyId, TenantId, UserName};
@@ -316,7 +316,7 @@ fn operator() -> anyhow::Result<Operator> {
 }
 
 fn scope(tenant: &TenantId) -> anyhow::Result<Scope> {
-    let entry = Entry { tenant, need: Right::Write, on_behalf: None, directory: Vec::new() };
+    let entry = Entry { tenant, need: Right::Write, on_behalf: None, directory: Directory::default() };
     Ok(credential(Some(tenant), &[Right::Write, Right::Admin])?.enter(entry)?)
 }
 
@@ -371,6 +371,6 @@ mod tests {
         let asker = catena_access::Principal::new(Some(kestrel.user.clone()), mine.map(|(group, _)| group.clone()));
         let keys =
             kestrel.folder.documents.iter().find(|document| document.id.as_str() == "eng/signing-keys.md").unwrap();
-        assert!(keys.acl.decide(&asker).is_admitted());
+        assert!(keys.acl.decide(&asker, catena_domain::Timestamp(0)).is_admitted());
     }
 }

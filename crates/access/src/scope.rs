@@ -2,7 +2,7 @@
 
 use catena_domain::{GroupName, KeyId, TenantId, UserName};
 
-use crate::principal::{OnBehalf, Principal};
+use crate::principal::{Clearance, OnBehalf, Principal};
 use crate::rights::{Right, Rights};
 
 /// A credential whose secret was checked.
@@ -33,6 +33,15 @@ pub enum Denied {
     Right(Right),
 }
 
+/// What a tenant's directory says of the user concerned by a request. Empty, it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Directory {
+    /// The user's groups.
+    pub groups: Vec<GroupName>,
+    /// The labels of the tenant, and which of them the user is cleared for.
+    pub clearance: Clearance,
+}
+
 /// What a credential asks to do.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
@@ -42,8 +51,8 @@ pub struct Entry<'a> {
     pub need: Right,
     /// For whom, if not for itself.
     pub on_behalf: Option<OnBehalf>,
-    /// Groups that the tenant's directory gives to the user concerned.
-    pub directory: Vec<GroupName>,
+    /// What the tenant's directory says of the user concerned.
+    pub directory: Directory,
 }
 
 impl Credential {
@@ -74,17 +83,19 @@ impl Credential {
         Ok(Scope { tenant: entry.tenant.clone(), principal, rights, actor: self.key.clone(), on_behalf })
     }
 
-    fn principal(&self, on_behalf: Option<OnBehalf>, directory: Vec<GroupName>, operator: bool) -> Principal {
+    fn principal(&self, on_behalf: Option<OnBehalf>, directory: Directory, operator: bool) -> Principal {
         match on_behalf {
             Some(behalf) => Principal {
                 user: behalf.user,
-                groups: behalf.groups.into_iter().chain(directory).collect(),
+                groups: behalf.groups.into_iter().chain(directory.groups).collect(),
+                clearance: directory.clearance,
                 administrator: false,
                 nobody: false,
             },
             None => Principal {
                 user: self.user.clone(),
-                groups: self.groups.iter().cloned().chain(directory).collect(),
+                groups: self.groups.iter().cloned().chain(directory.groups).collect(),
+                clearance: directory.clearance,
                 administrator: self.rights.has(Right::Admin) && !operator,
                 nobody: operator,
             },
@@ -170,6 +181,9 @@ impl Operator {
 mod tests {
     use super::*;
     use crate::acl::Acl;
+    use catena_domain::Timestamp;
+
+    const NOW: Timestamp = Timestamp(0);
 
     fn tenant(id: &str) -> TenantId {
         TenantId::new(id).unwrap()
@@ -187,7 +201,7 @@ mod tests {
     }
 
     fn entry(tenant: &TenantId, need: Right) -> Entry<'_> {
-        Entry { tenant, need, on_behalf: None, directory: vec![] }
+        Entry { tenant, need, on_behalf: None, directory: Directory::default() }
     }
 
     #[test]
@@ -214,7 +228,7 @@ mod tests {
         assert_eq!(key(&[Right::Read, Right::Admin]).enter(ask()), Err(Denied::Right(Right::Impersonate)));
         let scope = key(&[Right::Read, Right::Admin, Right::Impersonate]).enter(ask()).unwrap();
         assert!(!scope.principal().is_administrator());
-        assert!(!Acl::default().decide(scope.principal()).is_admitted());
+        assert!(!Acl::default().decide(scope.principal(), NOW).is_admitted());
     }
 
     #[test]
@@ -222,8 +236,8 @@ mod tests {
         let operator = Credential { tenant: None, ..key(&[Right::Operator]) };
         let scope = operator.enter(entry(&tenant("acme"), Right::Admin)).unwrap();
         let open = Acl::parse(&["everyone"], &[]).unwrap();
-        assert!(!open.decide(scope.principal()).is_admitted());
-        assert!(!open.decide(Scope::service(&tenant("acme")).principal()).is_admitted());
+        assert!(!open.decide(scope.principal(), NOW).is_admitted());
+        assert!(!open.decide(Scope::service(&tenant("acme")).principal(), NOW).is_admitted());
         assert_eq!(operator.enter(entry(&tenant("acme"), Right::Read)), Err(Denied::Right(Right::Read)));
     }
 }

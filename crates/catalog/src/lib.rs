@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod model;
 mod store;
+mod stored_acl;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ pub const TOP_K_MAX: usize = 100;
 pub const BUDGET_TOKENS_MAX: usize = 200_000;
 /// Most entries on either side of an ACL.
 pub const ACL_ENTRIES_MAX: usize = 256;
+/// What is kept of the reason why an ACL is unknown, in bytes; the rest is cut.
+pub const ACL_UNKNOWN_BYTES_MAX: usize = 512;
 /// Most attributes of a document.
 pub const ATTRIBUTES_MAX: usize = 64;
 /// Longest attribute name or value, and longest title or URI, in bytes.

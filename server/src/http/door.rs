@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use catena_access::{Credential, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_access::{Credential, Directory, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
 use catena_domain::{GroupName, KeyId, TenantId, UserName, limits};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -119,9 +119,10 @@ impl Caller {
         }
         let directory = match self.credential.user_concerned(on_behalf.as_ref()) {
             Some(user) if self.credential.tenant.as_ref() == Some(&tenant) => {
-                app.catalog().directory_groups(&tenant, user).await?
+                let groups = app.catalog().directory_groups(&tenant, user).await?;
+                Directory { groups, ..Directory::default() }
             }
-            _ => Vec::new(),
+            _ => Directory::default(),
         };
         let scope = self.credential.enter(Entry { tenant: &tenant, need, on_behalf, directory })?;
         self.trail.entered(&scope);

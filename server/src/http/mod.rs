@@ -3,6 +3,7 @@
 //! Promises: whatever is under `/v1` or `/mcp` passes the record's layer and the door before any handler; wire types live
 //! here and nowhere else. Does not: decide anything that `access`, `ingest` or `retrieval` decide.
 
+pub(crate) mod acl;
 pub(crate) mod citations;
 pub(crate) mod context;
 pub(crate) mod documents;

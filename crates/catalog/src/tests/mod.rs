@@ -34,7 +34,7 @@ mod jobs;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use catena_access::scope::Entry;
+use catena_access::scope::{Directory, Entry};
 use catena_access::{Acl, Credential, KeyHash, OnBehalf, Operator, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_domain::{DocNo, DocumentId, GroupName, KeyId, RecipeId, Span, TenantId, UserName, VersionNo};
@@ -130,7 +130,7 @@ pub(crate) fn operator() -> Operator {
 
 fn enter(key: &str, rights: &[Right], in_tenant: &str, on_behalf: Option<OnBehalf>) -> Scope {
     let tenant = tenant(in_tenant);
-    let entry = Entry { tenant: &tenant, need: rights[0], on_behalf, directory: vec![] };
+    let entry = Entry { tenant: &tenant, need: rights[0], on_behalf, directory: Directory::default() };
     credential(key, Some(tenant.clone()), rights).enter(entry).unwrap()
 }
 
