@@ -236,7 +236,7 @@ async fn load_one(app: &App, corpus: &Corpus, bar: &ProgressBar) -> anyhow::Resu
         catalog.create_tenant(&operator, &corpus.id, &corpus.name, ingest.recipe(), dimension, draft).await?;
     }
     for (group, members) in &corpus.groups {
-        catalog.put_group(&scope, group, members, draft("group.put")).await?;
+        catalog.put_group(&scope, group, members.iter().cloned().collect(), draft("group.put")).await?;
     }
     for kind in Kind::ALL {
         create_key(app, corpus, &scope, kind).await?;
@@ -264,6 +264,8 @@ async fn create_key(app: &App, corpus: &Corpus, scope: &Scope, kind: Kind) -> an
         rights: kind.rights(),
         user,
         groups: Vec::new(),
+        clearance: None,
+        expires_at: None,
     };
     match app.catalog().create_key(scope, key, draft("key.create")).await {
         Ok(_) => Ok(()),
@@ -308,6 +310,7 @@ fn credential(tenant: Option<&TenantId>, rights: &[Right]) -> anyhow::Result<Cre
         rights: Rights::of(rights),
         user: None,
         groups: Vec::new(),
+        clearance: None,
     })
 }
 

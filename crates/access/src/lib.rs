@@ -17,4 +17,4 @@ pub use key::{KeyError, KeyHash, KeyText, Pepper};
 pub use live::{LiveChanges, LiveDocument, Liveness};
 pub use principal::{Clearance, OnBehalf, Principal};
 pub use rights::{Right, Rights};
-pub use scope::{Credential, Denied, Directory, Entry, Operator, Scope};
+pub use scope::{Concerned, Credential, Denied, Directory, Entry, Operator, Scope};

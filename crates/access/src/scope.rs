@@ -1,6 +1,6 @@
 //! Credentials, and the proof that one may act inside one tenant.
 
-use catena_domain::{GroupName, KeyId, TenantId, UserName};
+use catena_domain::{GroupName, KeyId, Label, TenantId, UserName};
 
 use crate::principal::{Clearance, OnBehalf, Principal};
 use crate::rights::{Right, Rights};
@@ -20,6 +20,8 @@ pub struct Credential {
     pub user: Option<UserName>,
     /// Groups that the key itself carries.
     pub groups: Vec<GroupName>,
+    /// The label up to which the key itself is cleared.
+    pub clearance: Option<Label>,
 }
 
 /// Why a credential was turned away.
@@ -33,10 +35,21 @@ pub enum Denied {
     Right(Right),
 }
 
-/// What a tenant's directory says of the user concerned by a request. Empty, it says nothing.
+/// Whom a request concerns, as far as it is known before the tenant's directory was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Concerned<'a> {
+    /// The user.
+    pub user: Option<&'a UserName>,
+    /// Groups that the credential carries or that the caller vouches for.
+    pub groups: &'a [GroupName],
+    /// The label up to which the credential is cleared by itself.
+    pub clearance: Option<&'a Label>,
+}
+
+/// What a tenant's directory says of whom a request concerns. Empty, it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directory {
-    /// The user's groups.
+    /// All groups of the user, through other groups as well.
     pub groups: Vec<GroupName>,
     /// The labels of the tenant, and which of them the user is cleared for.
     pub clearance: Clearance,
@@ -51,17 +64,18 @@ pub struct Entry<'a> {
     pub need: Right,
     /// For whom, if not for itself.
     pub on_behalf: Option<OnBehalf>,
-    /// What the tenant's directory says of the user concerned.
+    /// What the tenant's directory says of whom it concerns.
     pub directory: Directory,
 }
 
 impl Credential {
-    /// The user concerned by a request of this credential: whose groups to look up before entering.
+    /// Whom a request of this credential concerns: what to ask the directory about before entering. On behalf of a
+    /// user, the credential's own groups and clearance count for nothing.
     #[must_use]
-    pub fn user_concerned<'a>(&'a self, on_behalf: Option<&'a OnBehalf>) -> Option<&'a UserName> {
+    pub fn concerned<'a>(&'a self, on_behalf: Option<&'a OnBehalf>) -> Concerned<'a> {
         match on_behalf {
-            Some(behalf) => behalf.user.as_ref(),
-            None => self.user.as_ref(),
+            Some(behalf) => Concerned { user: behalf.user.as_ref(), groups: &behalf.groups, clearance: None },
+            None => Concerned { user: self.user.as_ref(), groups: &self.groups, clearance: self.clearance.as_ref() },
         }
     }
 
@@ -197,6 +211,7 @@ mod tests {
             rights: Rights::of(rights),
             user: None,
             groups: vec![],
+            clearance: None,
         }
     }
 
@@ -229,6 +244,20 @@ mod tests {
         let scope = key(&[Right::Read, Right::Admin, Right::Impersonate]).enter(ask()).unwrap();
         assert!(!scope.principal().is_administrator());
         assert!(!Acl::default().decide(scope.principal(), NOW).is_admitted());
+    }
+
+    #[test]
+    fn what_a_key_carries_counts_for_itself_and_not_for_those_it_speaks_for() {
+        let secret = Label::new("secret").unwrap();
+        let groups = vec![GroupName::new("eng").unwrap()];
+        let user = UserName::new("bob").ok();
+        let app = Credential { user, groups, clearance: Some(secret.clone()), ..key(&[Right::Read]) };
+        let itself = app.concerned(None);
+        assert_eq!((itself.user, itself.groups), (app.user.as_ref(), &app.groups[..]));
+        assert_eq!(itself.clearance, Some(&secret));
+        let behalf = OnBehalf { user: UserName::new("ann").ok(), groups: vec![] };
+        let concerned = app.concerned(Some(&behalf));
+        assert_eq!(concerned, Concerned { user: behalf.user.as_ref(), groups: &[], clearance: None });
     }
 
     #[test]

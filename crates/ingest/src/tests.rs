@@ -42,6 +42,7 @@ fn operator() -> Credential {
         rights: Rights::of(&[Right::Operator]),
         user: None,
         groups: vec![],
+        clearance: None,
     }
 }
 

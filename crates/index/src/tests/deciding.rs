@@ -167,13 +167,14 @@ fn scope_of_question(tenants: &[Tenant], question: &Question) -> Option<Scope> {
         rights: Rights::of(&rights),
         user: user_name(key.user.as_ref()),
         groups: group_names(&key.groups),
+        clearance: None,
     };
     let on_behalf = question
         .behalf
         .as_ref()
         .map(|behalf| OnBehalf { user: user_name(behalf.user.as_ref()), groups: group_names(&behalf.groups) });
     let at = tenants.iter().find(|tenant| tenant.name == question.tenant).unwrap();
-    let directory = directory_of(at, credential.user_concerned(on_behalf.as_ref()));
+    let directory = directory_of(at, credential.concerned(on_behalf.as_ref()).user);
     // An operator enters by the right to administer, having none to read.
     let need = if rights == [Right::Operator] { Right::Admin } else { Right::Read };
     credential.enter(Entry { tenant: &tenant(&question.tenant), need, on_behalf, directory }).ok()

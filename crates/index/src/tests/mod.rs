@@ -50,6 +50,7 @@ fn scope_of(user: &str, rights: &[Right]) -> Scope {
         rights: Rights::of(rights),
         user: Some(UserName::new(user).unwrap()),
         groups: vec![],
+        clearance: None,
     };
     credential
         .enter(Entry { tenant: &acme, need: Right::Read, on_behalf: None, directory: Directory::default() })

@@ -60,6 +60,7 @@ fn the_service_and_other_tenants_see_nothing() {
         rights: Rights::of(&[Right::Read, Right::Admin]),
         user: None,
         groups: vec![],
+        clearance: None,
     };
     let globex = tenant("globex");
     let scope = foreign
