@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod flow;

@@ -6,13 +6,14 @@ use catena_access::Pepper;
 
 use crate::error::Result;
 use crate::store::{Database, Store};
-use crate::tables::Recorder;
+use crate::tables::{KeyUses, Recorder};
 
 /// An open catalog. Cloning gives another handle to the same one.
 #[derive(Clone)]
 pub struct Catalog {
     pub(crate) store: Store,
     pub(crate) recorder: Recorder,
+    pub(crate) key_uses: KeyUses,
 }
 
 impl Catalog {
@@ -21,7 +22,8 @@ impl Catalog {
     pub async fn open(folder: &Path, database: &Database) -> Result<Self> {
         let store = Store::open(folder, database).await?;
         let recorder = Recorder::start(store.clone());
-        Ok(Self { store, recorder })
+        let key_uses = KeyUses::start(store.clone());
+        Ok(Self { store, recorder, key_uses })
     }
 
     /// The installation's secret.
@@ -39,6 +41,7 @@ impl Catalog {
     /// Ends all work: transactions under way are finished, and the folder is free for another process. What is asked
     /// of any handle afterwards fails.
     pub async fn close(&self) -> Result<()> {
+        self.key_uses.write_down().await;
         self.store.close().await
     }
 }

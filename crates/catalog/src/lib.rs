@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod model;
 mod store;
+mod stored_acl;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,9 @@ pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
     Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
-    Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeyRow,
-    Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey, StoredLeaf,
-    StoredPassage, StoredText, Tenant, VersionRow, Written,
+    Expect, GenerationRow, GenerationState, Group, GroupRow, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind,
+    JobState, KeyRow, Lease, Member, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome,
+    Quarantined, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant, VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
 pub use tables::verify_record;

@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::acl::AclBody;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
-use crate::http::submission::{AclBody, Envelope, body_bytes, submission};
+use crate::http::submission::{Envelope, body_bytes, submission};
 use crate::http::wire::{self, Body, Paging, Params, Place};
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]

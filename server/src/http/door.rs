@@ -1,12 +1,12 @@
 //! The door: from a header to a credential, from a credential to a scope.
 //!
-//! Promises: a key that is wrong, unknown, revoked or another tenant's is turned away here, and all of them alike; what
-//! comes out is proof. Does not: remember anything between requests, so that a revocation holds from the next one on.
+//! Promises: a key that is wrong, unknown, ended, revoked or another tenant's is turned away here, and all of them
+//! alike; what comes out is proof. Does not: remember anything between requests, so that a revocation holds from the next one on.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use catena_access::{Credential, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_access::{Credential, Directory, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
 use catena_domain::{GroupName, KeyId, TenantId, UserName, limits};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -54,12 +54,16 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Crede
     if app.operator_key() == hash {
         return Ok(operator());
     }
-    let unknown = || Problem::unauthenticated("The key is unknown or was revoked. Ask for a new one.");
+    let unknown = || Problem::unauthenticated("The key is unknown, has ended or was revoked. Ask for a new one.");
     let key = KeyText::parse(presented).map_err(|error| {
         Problem::unauthenticated(format!("The key cannot be right: {error}. Copy it again, or ask for a new one."))
     })?;
     let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown)?;
-    if stored.hash == hash { Ok(stored.credential) } else { Err(unknown()) }
+    if stored.hash != hash {
+        return Err(unknown());
+    }
+    app.catalog().key_was_used(&stored.credential);
+    Ok(stored.credential)
 }
 
 fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -88,6 +92,7 @@ fn operator() -> Credential {
         rights: Rights::of(&[Right::Operator]),
         user: None,
         groups: Vec::new(),
+        clearance: None,
     }
 }
 
@@ -117,11 +122,10 @@ impl Caller {
         if let Ok(operator) = self.credential.operate() {
             app.catalog().tenant(&operator, &tenant).await?.ok_or_else(Problem::not_found)?;
         }
-        let directory = match self.credential.user_concerned(on_behalf.as_ref()) {
-            Some(user) if self.credential.tenant.as_ref() == Some(&tenant) => {
-                app.catalog().directory_groups(&tenant, user).await?
-            }
-            _ => Vec::new(),
+        let directory = if self.credential.tenant.as_ref() == Some(&tenant) {
+            app.catalog().directory(&tenant, self.credential.concerned(on_behalf.as_ref())).await?
+        } else {
+            Directory::default()
         };
         let scope = self.credential.enter(Entry { tenant: &tenant, need, on_behalf, directory })?;
         self.trail.entered(&scope);

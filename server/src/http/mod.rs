@@ -3,6 +3,7 @@
 //! Promises: whatever is under `/v1` or `/mcp` passes the record's layer and the door before any handler; wire types live
 //! here and nowhere else. Does not: decide anything that `access`, `ingest` or `retrieval` decide.
 
+pub(crate) mod acl;
 pub(crate) mod citations;
 pub(crate) mod context;
 pub(crate) mod documents;
@@ -12,7 +13,9 @@ pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod labels;
 pub(crate) mod problem;
+pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod search;
 pub(crate) mod submission;
@@ -67,8 +70,11 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(tenants::get))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(groups::list))
         .routes(routes!(groups::put, groups::get, groups::delete))
+        .routes(routes!(labels::put, labels::get))
+        .routes(routes!(quarantine::list))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put_acl))
         .routes(routes!(documents::versions))

@@ -1,5 +1,6 @@
 //! What goes into the catalog and what comes out, one file per family of tables.
 
+mod directory;
 mod documents;
 mod feed;
 mod jobs;
@@ -8,13 +9,14 @@ mod tenants;
 
 use catena_audit::LeafRef;
 
+pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
     Change, CurrentVersion, Document, DocumentRow, Expect, NewChunk, NewDocument, PutOutcome, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
-pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Tenant};
+pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Successor, Tenant};
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Tenants, their keys and their generations.
 
+use std::time::Duration;
+
 use catena_access::{Credential, KeyHash, Rights};
-use catena_domain::{GenerationId, GroupName, KeyId, RecipeId, Seq, TenantId, Timestamp, UserName};
+use catena_domain::{GenerationId, GroupName, KeyId, Label, RecipeId, Seq, TenantId, Timestamp, UserName};
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,23 @@ pub struct NewKey {
     pub user: Option<UserName>,
     /// Groups that the key itself carries.
     pub groups: Vec<GroupName>,
+    /// The label up to which the key itself is cleared.
+    pub clearance: Option<Label>,
+    /// The first moment at which it opens nothing any more, if it has an end.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A key to be stored in the place of another one, with all that the other one is and may.
+#[derive(Debug, Clone)]
+pub struct Successor {
+    /// The new key's public half.
+    pub key: KeyId,
+    /// What is stored of the rest.
+    pub hash: KeyHash,
+    /// When it ends; when that is not said, it lives as long as the other one was made to.
+    pub expires_at: Option<Timestamp>,
+    /// How long the other one opens on.
+    pub overlap: Duration,
 }
 
 /// A key as it is listed.
@@ -50,8 +69,18 @@ pub struct KeyRow {
     pub user: Option<UserName>,
     /// Groups that the key itself carries.
     pub groups: Vec<GroupName>,
+    /// The label up to which the key itself is cleared.
+    pub clearance: Option<Label>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The first moment at which it opens nothing any more, if it has an end.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, as far as that is known. What a killed service knew of its last minute is not.
+    pub last_used_at: Option<Timestamp>,
+    /// The key in whose place it was made.
+    pub replaces: Option<KeyId>,
+    /// The key that was made in its place.
+    pub replaced_by: Option<KeyId>,
 }
 
 /// What the door needs to check a key.

@@ -3,20 +3,25 @@
 mod chain;
 mod codec;
 mod derived;
+mod directory;
 mod documents;
 mod feed;
 mod generations;
 mod groups;
 mod jobs;
+mod key_uses;
 mod keys;
+mod nesting;
 mod page;
 mod passages;
+mod quarantine;
 mod reads;
 mod record;
 mod tenants;
 mod text;
 mod verify;
 
+pub(crate) use key_uses::KeyUses;
 pub(crate) use record::Recorder;
 pub use verify::verify_record;
 
