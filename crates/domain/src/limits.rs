@@ -28,6 +28,8 @@ pub const ATTRIBUTES_MAX: usize = 64;
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 /// Most members of a group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Longest access token of an identity provider, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most groups named by one credential or one request.
 pub const GROUPS_PER_PRINCIPAL_MAX: usize = 256;
 /// Most items of one page of a list.
