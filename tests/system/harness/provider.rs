@@ -24,7 +24,7 @@ pub(crate) enum Manner {
     Slow,
     /// Sends those who ask for keys elsewhere.
     Elsewhere,
-    /// Answers with keys that do not end.
+    /// Answers with its keys and far too much besides.
     Endless,
 }
 
@@ -118,7 +118,7 @@ async fn serve(mut stream: TcpStream, url: String, mut manner: watch::Receiver<M
     let (status, header, body) = match (path.as_str(), now) {
         (_, Manner::Down) => ("503 Out Of Order", String::new(), String::new()),
         (KEYS, Manner::Elsewhere) => ("302 Found", format!("location: {url}/elsewhere\r\n"), String::new()),
-        (KEYS, Manner::Endless) => ("200 OK", String::new(), format!("{{\"keys\": [{}]}}", "1,".repeat(1_000_000))),
+        (KEYS, Manner::Endless) => ("200 OK", String::new(), with_padding(keys, 1_000_000).to_string()),
         (KEYS | "/elsewhere", _) => ("200 OK", String::new(), keys.to_string()),
         ("/realm/.well-known/openid-configuration", _) => {
             ("200 OK", String::new(), json!({"issuer": issuer, "jwks_uri": format!("{url}{KEYS}")}).to_string())
@@ -127,6 +127,12 @@ async fn serve(mut stream: TcpStream, url: String, mut manner: watch::Receiver<M
     };
     let head = format!("HTTP/1.1 {status}\r\n{header}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+}
+
+/// The same keys, and very much besides.
+fn with_padding(mut keys: Value, bytes: usize) -> Value {
+    keys["padding"] = json!("x".repeat(bytes));
+    keys
 }
 
 /// A private key with a name.
