@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::oidc::Oidc;
 use crate::operator;
 use crate::settings::Settings;
 
@@ -35,6 +36,7 @@ struct Parts {
     retrieval: Retrieval,
     compute: Compute,
     operator_key: KeyHash,
+    oidc: Oidc,
     turns: Semaphore,
     metrics: PrometheusHandle,
     caught_up: AtomicBool,
@@ -52,6 +54,7 @@ impl App {
         let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), compute.clone());
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone());
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;
+        let oidc = Oidc::new(&settings.oidc)?;
         let app = Self(Arc::new(Parts {
             settings,
             catalog,
@@ -59,6 +62,7 @@ impl App {
             retrieval,
             compute,
             operator_key,
+            oidc,
             turns: Semaphore::new(REQUESTS_AT_ONCE),
             metrics,
             caught_up: AtomicBool::new(false),
@@ -85,6 +89,10 @@ impl App {
 
     pub(crate) fn operator_key(&self) -> KeyHash {
         self.0.operator_key
+    }
+
+    pub(crate) fn oidc(&self) -> &Oidc {
+        &self.0.oidc
     }
 
     pub(crate) fn turns(&self) -> &Semaphore {

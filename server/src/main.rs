@@ -9,6 +9,7 @@ mod doctor;
 mod folder;
 mod http;
 mod mcp;
+mod oidc;
 mod operator;
 mod serve;
 mod settings;

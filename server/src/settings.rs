@@ -10,7 +10,10 @@ use anyhow::{Context as _, bail};
 use catena_catalog::{Database, PostgresPlace};
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
+use reqwest::Url;
 use serde::Deserialize;
+
+use crate::oidc;
 
 /// The file that is read when `--config` names no other.
 const DEFAULT_FILE: &str = "catena.toml";
@@ -43,6 +46,8 @@ pub(crate) struct Given {
     allowed_origins: Option<Vec<String>>,
     log_format: Option<LogFormatName>,
     corpora: Option<PathBuf>,
+    public_url: Option<String>,
+    oidc: Option<Vec<oidc::Given>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -87,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) corpora: PathBuf,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) oidc: Vec<oidc::Trust>,
     pub(crate) demo: Demo,
 }
 
@@ -120,6 +127,8 @@ impl Settings {
                 Some(LogFormatName::Text) | None => LogFormat::Text,
             },
             corpora: given.corpora.unwrap_or_else(|| PathBuf::from("corpora")),
+            public_url: given.public_url.as_deref().map(oidc::public_address).transpose()?,
+            oidc: oidc::Trust::all(given.oidc.unwrap_or_default())?,
             demo: flags.demo,
         };
         settings.check()?;
@@ -144,6 +153,7 @@ impl Settings {
             hosts.push(ip.to_string());
         }
         hosts.extend(self.allowed_hosts.iter().cloned());
+        hosts.extend(self.public_url.as_ref().and_then(Url::host_str).map(str::to_owned));
         hosts
     }
 }
@@ -165,6 +175,8 @@ impl Given {
             allowed_origins: self.allowed_origins.or(other.allowed_origins),
             log_format: self.log_format.or(other.log_format),
             corpora: self.corpora.or(other.corpora),
+            public_url: self.public_url.or(other.public_url),
+            oidc: self.oidc.or(other.oidc),
         }
     }
 }

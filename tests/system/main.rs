@@ -19,6 +19,8 @@ mod isolation;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod oidc;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod reindex;

@@ -36,6 +36,8 @@ pub const GROUPS_DEPTH_MAX: usize = 16;
 pub const LABELS_MAX: usize = 32;
 /// Longest time for which a key that was replaced opens on, in seconds: 30 days.
 pub const KEY_OVERLAP_S_MAX: u64 = 30 * 24 * 60 * 60;
+/// Longest access token of an identity provider, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most groups named by one credential or one request.
 pub const GROUPS_PER_PRINCIPAL_MAX: usize = 256;
 /// Most items of one page of a list.

@@ -1,7 +1,8 @@
 //! The door: from a header to a credential, from a credential to a scope.
 //!
-//! Promises: a key that is wrong, unknown, ended, revoked or another tenant's is turned away here, and all of them
-//! alike; what comes out is proof. Does not: remember anything between requests, so that a revocation holds from the next one on.
+//! Promises: a key that is wrong, unknown, ended, revoked or another tenant's is turned away here, and all of them alike,
+//! and so is a token that does not hold; what comes out is proof. Does not: remember anything between requests, so that
+//! a revocation holds from the next one on.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::problem::Problem;
 use crate::http::trail::Trail;
+use crate::oidc::Refusal;
 
 /// The key's other header, for clients that cannot set `authorization`.
 const API_KEY: &str = "x-api-key";
@@ -54,6 +56,9 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Crede
     if app.operator_key() == hash {
         return Ok(operator());
     }
+    if app.oidc().is_for(presented) && headers.contains_key(header::AUTHORIZATION) {
+        return by_token(app, presented).await;
+    }
     let unknown = || Problem::unauthenticated("The key is unknown, has ended or was revoked. Ask for a new one.");
     let key = KeyText::parse(presented).map_err(|error| {
         Problem::unauthenticated(format!("The key cannot be right: {error}. Copy it again, or ask for a new one."))
@@ -64,6 +69,37 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Crede
     }
     app.catalog().key_was_used(&stored.credential);
     Ok(stored.credential)
+}
+
+/// Finds out whom a token of an identity provider stands for.
+async fn by_token(app: &App, token: &str) -> Result<Credential, Problem> {
+    let refusal = match app.oidc().identify(token).await {
+        Ok(credential) if is_there(app, credential.tenant.as_ref()).await? => return Ok(credential),
+        Ok(_) => Refusal::Unfit("the tenant that the settings give it does not exist".to_owned()),
+        Err(refusal) => refusal,
+    };
+    match refusal {
+        Refusal::Unproven(reason) => tracing::debug!(reason, "a token was refused"),
+        Refusal::Unfit(reason) => tracing::warn!(reason, "a token of a trusted issuer was refused"),
+        Refusal::TooManyGroups => {
+            tracing::warn!("a token names more groups than one may have, or leaves some out");
+            return Err(Problem::too_many_groups());
+        }
+        Refusal::NoKeys => {
+            return Err(Problem::unavailable(
+                "The identity provider cannot be asked for its keys right now, so no token can be checked. Try again.",
+            ));
+        }
+    }
+    Err(Problem::invalid_token())
+}
+
+async fn is_there(app: &App, tenant: Option<&TenantId>) -> Result<bool, Problem> {
+    let operator = operator().operate()?;
+    match tenant {
+        Some(tenant) => Ok(app.catalog().tenant(&operator, tenant).await?.is_some()),
+        None => Ok(false),
+    }
 }
 
 fn presented(headers: &HeaderMap) -> Result<&str, Problem> {

@@ -6,6 +6,7 @@
 pub(crate) mod acl;
 pub(crate) mod citations;
 pub(crate) mod context;
+pub(crate) mod discovery;
 pub(crate) mod documents;
 pub(crate) mod door;
 pub(crate) mod generations;
@@ -101,7 +102,9 @@ pub(crate) fn router(app: App) -> Router {
     let open = Router::new()
         .route("/healthz", axum::routing::get(health::alive))
         .route("/readyz", axum::routing::get(health::ready))
-        .route("/openapi.json", axum::routing::get(move || async move { description.clone() }));
+        .route("/openapi.json", axum::routing::get(move || async move { description.clone() }))
+        .route(discovery::OF_THE_SERVICE, axum::routing::get(discovery::protected_resource))
+        .route(discovery::OF_MCP, axum::routing::get(discovery::protected_resource));
     let recorded = routes
         .route("/metrics", axum::routing::get(health::metrics))
         .route_service("/mcp", mcp::service(&app))

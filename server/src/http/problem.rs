@@ -32,7 +32,7 @@ pub(crate) struct Problem {
     #[serde(skip)]
     retry_after_s: Option<u32>,
     #[serde(skip)]
-    challenge: bool,
+    challenge: Option<String>,
 }
 
 impl Problem {
@@ -44,7 +44,7 @@ impl Problem {
             detail: detail.into(),
             code,
             retry_after_s: None,
-            challenge: false,
+            challenge: None,
         }
     }
 
@@ -69,7 +69,23 @@ impl Problem {
 
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid key is needed", detail);
-        Self { challenge: true, ..problem }
+        Self { challenge: Some("Bearer".to_owned()), ..problem }
+    }
+
+    /// The one answer for every token that is turned away: why, is in the log alone.
+    pub(crate) fn invalid_token() -> Self {
+        let detail = "The token is not accepted here: it has expired, or it is not one for this service. Get a new one \
+                      from your identity provider; if that does not help, the operator finds the reason in the log.";
+        Self { challenge: Some(r#"Bearer error="invalid_token""#.to_owned()), ..Self::unauthenticated(detail) }
+    }
+
+    /// The same refusal, if it asks for a credential, with the address that says who gives out tokens.
+    pub(crate) fn with_metadata_at(mut self, address: &str) -> Self {
+        if let Some(challenge) = &mut self.challenge {
+            let comma = if challenge.contains('=') { "," } else { "" };
+            challenge.push_str(&format!(r#"{comma} resource_metadata="{address}""#));
+        }
+        self
     }
 
     pub(crate) fn missing_right(right: &str) -> Self {
@@ -79,6 +95,15 @@ impl Problem {
             format!("This key lacks the scope `{right}`. Ask an administrator of the tenant for one that has it.")
         };
         Self::new(StatusCode::FORBIDDEN, "missing-scope", "The key may not do this", detail)
+    }
+
+    pub(crate) fn too_many_groups() -> Self {
+        let most = limits::GROUPS_PER_PRINCIPAL_MAX;
+        let detail = format!(
+            "The token names more than {most} groups, or says that it leaves some out. Have the identity provider put \
+             fewer into tokens for this service."
+        );
+        Self::new(StatusCode::FORBIDDEN, "too-many-groups", "The token names too many groups", detail)
     }
 
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
@@ -276,15 +301,15 @@ impl From<axum::extract::rejection::BytesRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after_s, challenge, code) = (self.retry_after_s, self.challenge, self.code);
+        let (retry_after_s, challenge, code) = (self.retry_after_s, self.challenge.clone(), self.code);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(ProblemCode(code));
         response

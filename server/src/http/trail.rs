@@ -18,6 +18,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::http::discovery;
 use crate::http::door;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::wire::sha256_hex;
@@ -150,7 +151,7 @@ async fn admitted(app: &App, trail: &Trail, mut request: Request, next: Next) ->
         }
         Err(problem) => {
             trail.doing("request.refused");
-            problem.into_response()
+            discovery::announced(app, request.uri().path(), problem).into_response()
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod corpora;
 pub(crate) mod demo;
 pub(crate) mod place;
+pub(crate) mod provider;
 pub(crate) mod python;
 pub(crate) mod server;
 pub(crate) mod text;
