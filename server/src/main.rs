@@ -10,6 +10,7 @@ mod folder;
 mod http;
 mod mcp;
 mod operator;
+mod room;
 mod serve;
 mod settings;
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod damage;
+mod disk;
 
 mod kills;
 mod ledger;

@@ -19,6 +19,10 @@ pub(crate) enum Action {
     Torn,
     /// The power goes: the process ends, and what was not synced is lost; with a seed, some of it.
     Power(When, u64),
+    /// The disk is full from this call on.
+    Full,
+    /// This one call fails.
+    Eio,
     /// From this call on, nothing is done, and "done" is said.
     Lie,
 }
@@ -59,6 +63,8 @@ impl fmt::Display for Rule {
             Action::Kill(when) => write!(f, "kill-{}", name(when)),
             Action::Torn => write!(f, "torn"),
             Action::Power(when, seed) => write!(f, "power-{} {seed}", name(when)),
+            Action::Full => write!(f, "full"),
+            Action::Eio => write!(f, "eio"),
             Action::Lie => write!(f, "lie"),
         }
     }

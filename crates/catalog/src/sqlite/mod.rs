@@ -20,7 +20,7 @@ mod text;
 mod verify;
 
 pub(crate) use record::Recorder;
-pub(crate) use store::Store;
+pub(crate) use store::{Store, is_full};
 pub use verify::verify_record;
 
 /// What tests inside this crate reach for.

@@ -154,9 +154,16 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 /// succeeds would prove nothing.
 fn leaves_doubt(error: &sqlx::Error) -> bool {
     const BUSY: i32 = 5;
-    const FULL: i32 = 13;
     const CONSTRAINT: i32 = 19;
     !matches!(primary_code(error), Some(BUSY | FULL | CONSTRAINT))
+}
+
+/// SQLite's result code for a disk without room.
+const FULL: i32 = 13;
+
+/// Whether the disk had no room.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(FULL)
 }
 
 /// SQLite's primary result code behind an error.
