@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::oidc::Oidc;
 use crate::operator;
+use crate::room::Room;
 use crate::settings::Settings;
 
 /// Requests at work at once; beyond it, the answer is "busy".
@@ -35,6 +36,7 @@ struct Parts {
     ingest: Ingest,
     retrieval: Retrieval,
     compute: Compute,
+    room: Room,
     operator_key: KeyHash,
     oidc: Oidc,
     turns: Semaphore,
@@ -56,6 +58,7 @@ impl App {
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;
         let oidc = Oidc::new(&settings.oidc)?;
         let app = Self(Arc::new(Parts {
+            room: Room::of(&settings.data),
             settings,
             catalog,
             ingest,
@@ -119,14 +122,27 @@ impl App {
         self.0.caught_up.store(true, Ordering::Release);
     }
 
+    /// The disk's room: an answer that failed for want of it says so here.
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
+    }
+
     /// What keeps the service from being ready, if anything.
-    pub(crate) fn unready(&self) -> Option<&'static str> {
+    pub(crate) async fn unready(&self) -> Option<&'static str> {
         if !self.0.caught_up.load(Ordering::Acquire) {
             return Some("the index is catching up with the catalog");
         }
         if !self.0.catalog.is_writable() {
-            return Some("the catalog's disk refused a write; free space or mend it, then restart");
+            return Some("the catalog's disk failed; mend it, then restart");
         }
+        let (room, ingest) = (self.room(), self.ingest());
+        if ingest.lacks_room().await {
+            room.ran_out();
+        }
+        if room.is_short().await {
+            return Some("the disk is full; make room, and the service goes on by itself");
+        }
+        ingest.use_room().await;
         None
     }
 }

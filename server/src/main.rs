@@ -11,6 +11,7 @@ mod http;
 mod mcp;
 mod oidc;
 mod operator;
+mod room;
 mod serve;
 mod settings;
 

@@ -189,6 +189,18 @@ impl CatalogError {
         Self::Chance(Arc::new(error))
     }
 
+    /// Whether the disk has no room for what was to be written. The catalog goes on when there is room again.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => crate::store::is_full(source),
+            Self::Folder { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -41,6 +41,8 @@ pub enum Freshness {
 pub(crate) struct Publisher {
     turn: Mutex<()>,
     scheduled: AtomicBool,
+    /// The last publication failed because the disk was full.
+    lacks_room: AtomicBool,
 }
 
 impl Ingest {
@@ -101,13 +103,29 @@ impl Ingest {
         let work = tokio::spawn(async move {
             let _turn = publisher.turn.lock().await;
             publisher.scheduled.store(false, Ordering::Release);
-            let row = shared.catalog.live_generation(&scope).await?;
-            let generation = open(&shared, &scope, &row).await?;
-            catch_up(&shared, &scope, &generation).await?;
-            compact(&shared, &scope, &generation).await?;
-            Ok(generation.applied_seq())
+            let published = publish(&shared, &scope).await;
+            let lacks_room = published.as_ref().is_err_and(IngestError::is_for_want_of_room);
+            publisher.lacks_room.store(lacks_room, Ordering::Release);
+            published
         });
         work.await.map_err(|_| IngestError::Stopping)?
+    }
+
+    /// Whether a tenant's last publication failed because the disk was full.
+    pub async fn lacks_room(&self) -> bool {
+        let publishers = self.0.publishers.lock().await;
+        publishers.values().any(|publisher| publisher.lacks_room.load(Ordering::Acquire))
+    }
+
+    /// There is room again: publishes what could not be published without waiting for the next write.
+    pub async fn use_room(&self) {
+        let publishers = self.0.publishers.lock().await;
+        let waiting = publishers.iter().filter(|(_, publisher)| publisher.lacks_room.swap(false, Ordering::AcqRel));
+        let tenants: Vec<TenantId> = waiting.map(|(tenant, _)| tenant.clone()).collect();
+        drop(publishers);
+        for tenant in tenants {
+            self.publish_soon(&tenant).await;
+        }
     }
 
     /// Makes a tenant's new generation the one that answers, after bringing it up to the last write. Writers wait
@@ -148,6 +166,15 @@ pub(crate) async fn open(
         }
     });
     Ok(opened.await??)
+}
+
+/// Brings a tenant's live generation up to the catalog and says up to where.
+async fn publish(shared: &Arc<Shared>, scope: &Scope) -> Result<Seq, IngestError> {
+    let row = shared.catalog.live_generation(scope).await?;
+    let generation = open(shared, scope, &row).await?;
+    catch_up(shared, scope, &generation).await?;
+    compact(shared, scope, &generation).await?;
+    Ok(generation.applied_seq())
 }
 
 /// Publishes segment after segment until the index has applied what the catalog holds.

@@ -33,6 +33,8 @@ pub(crate) struct Problem {
     retry_after_s: Option<u32>,
     #[serde(skip)]
     challenge: Option<String>,
+    #[serde(skip)]
+    lacks_room: bool,
 }
 
 impl Problem {
@@ -45,6 +47,7 @@ impl Problem {
             code,
             retry_after_s: None,
             challenge: None,
+            lacks_room: false,
         }
     }
 
@@ -152,6 +155,13 @@ impl Problem {
         }
     }
 
+    /// The disk is full. Whoever watches readiness is told as well.
+    fn no_room() -> Self {
+        let detail = "The service's disk is full, so nothing can be written, and no answer can be recorded. Nothing was \
+                      half-done; try again when the operator has made room.";
+        Self { lacks_room: true, ..Self::unavailable(detail) }
+    }
+
     /// The problem of `error`, which is logged here once if it is ours.
     fn of_error(kind: ErrorKind, error: &(dyn std::error::Error + 'static)) -> Self {
         if matches!(kind, ErrorKind::Unavailable | ErrorKind::Corrupt | ErrorKind::Internal) {
@@ -216,7 +226,8 @@ impl From<IngestError> for Problem {
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
-        Self::of_error(error.kind(), &error)
+        let problem = Self::of_error(error.kind(), &error);
+        if error.is_for_want_of_room() { Self::no_room() } else { problem }
     }
 }
 
@@ -301,7 +312,8 @@ impl From<axum::extract::rejection::BytesRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after_s, challenge, code) = (self.retry_after_s, self.challenge.clone(), self.code);
+        let (retry_after_s, challenge, lacks_room, code) =
+            (self.retry_after_s, self.challenge.clone(), self.lacks_room, self.code);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -312,6 +324,9 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(ProblemCode(code));
+        if lacks_room {
+            response.extensions_mut().insert(LacksRoom);
+        }
         response
     }
 }
@@ -319,3 +334,7 @@ impl IntoResponse for Problem {
 /// A problem's code, for the record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProblemCode(pub(crate) &'static str);
+
+/// An answer that failed because the disk is full.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LacksRoom;

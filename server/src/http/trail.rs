@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::http::discovery;
 use crate::http::door;
-use crate::http::problem::{Problem, ProblemCode};
+use crate::http::problem::{LacksRoom, Problem, ProblemCode};
 use crate::http::wire::sha256_hex;
 
 /// The header that names a request, in answers and in the log.
@@ -136,10 +136,14 @@ async fn answer(app: &App, trail: &Trail, request: Request, next: Next) -> Respo
         }
     };
     let reason = response.extensions().get::<ProblemCode>().map(|code| code.0);
-    match commit(app, trail, response.status().as_u16(), reason).await {
+    let response = match commit(app, trail, response.status().as_u16(), reason).await {
         Ok(()) => response,
         Err(problem) => problem.into_response(),
+    };
+    if response.extensions().get::<LacksRoom>().is_some() {
+        app.room().ran_out();
     }
+    response
 }
 
 async fn admitted(app: &App, trail: &Trail, mut request: Request, next: Next) -> Response {

@@ -8,6 +8,7 @@ pub(crate) mod chance;
 pub(crate) mod client;
 pub(crate) mod corpora;
 pub(crate) mod demo;
+pub(crate) mod faults;
 pub(crate) mod place;
 pub(crate) mod provider;
 pub(crate) mod python;

@@ -207,6 +207,11 @@ impl WriteTx {
     }
 }
 
+/// Whether a disk without room is behind an error.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    sqlite::is_full(error) || postgres::is_full(error)
+}
+
 /// Runs catalog work so that a caller who goes away does not cut it off.
 pub(crate) async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     tokio::spawn(work.instrument(tracing::Span::current())).await.map_err(|_| CatalogError::Lost)?

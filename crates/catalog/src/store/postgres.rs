@@ -237,6 +237,11 @@ pub(super) fn says_damaged(error: &sqlx::Error) -> bool {
     state(error).is_some_and(|state| matches!(state.as_str(), "XX001" | "XX002"))
 }
 
+/// Whether the server's disk had no room.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    state(error).as_deref() == Some("53100")
+}
+
 /// Whether the same again may well succeed: somebody else was in the way for too long.
 pub(super) fn says_busy(error: &sqlx::Error) -> bool {
     // A serialization failure, a deadlock, a lock that was not had in time, a statement that took too long.

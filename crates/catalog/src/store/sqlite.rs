@@ -112,9 +112,16 @@ pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
 
 fn code_leaves_doubt(primary: Option<i32>) -> bool {
     const BUSY: i32 = 5;
-    const FULL: i32 = 13;
     const CONSTRAINT: i32 = 19;
     !matches!(primary, Some(BUSY | FULL | CONSTRAINT))
+}
+
+/// SQLite's result code for a disk without room.
+const FULL: i32 = 13;
+
+/// Whether the disk had no room.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(FULL)
 }
 
 /// Whether SQLite says that its file is not what it wrote.
