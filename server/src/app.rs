@@ -133,7 +133,10 @@ impl App {
             return Some("the index is catching up with the catalog");
         }
         if !self.0.catalog.is_writable() {
-            return Some("the catalog's disk failed; mend it, then restart");
+            return Some("the catalog takes no more writes, and the log says why; mend that, then restart");
+        }
+        if !self.0.catalog.answers().await {
+            return Some("the catalog's database does not answer");
         }
         let (room, ingest) = (self.room(), self.ingest());
         if ingest.lacks_room().await {
