@@ -20,9 +20,10 @@ pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
     Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
-    Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeyRow,
-    Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey, StoredLeaf,
-    StoredPassage, StoredText, Tenant, VersionRow, Written,
+    Exceeded, Expect, GenerationRow, GenerationState, Held, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind,
+    JobState, KeyRow, Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, Quota, Quotas,
+    Service, Spending, Standing, StoredKey, StoredLeaf, StoredPassage, StoredText, Tenant, TenantChange, TenantState,
+    Usage, UsageKind, Used, VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
-pub use tables::verify_record;
+pub use tables::{Removal, verify_record};

@@ -3,6 +3,7 @@
 mod documents;
 mod feed;
 mod jobs;
+mod quotas;
 mod record;
 mod tenants;
 
@@ -13,8 +14,11 @@ pub use documents::{
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
+pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
-pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Tenant};
+pub use tenants::{
+    GenerationRow, GenerationState, KeyRow, NewKey, Service, Standing, StoredKey, Tenant, TenantChange, TenantState,
+};
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]

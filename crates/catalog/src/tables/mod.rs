@@ -7,17 +7,21 @@ mod documents;
 mod feed;
 mod generations;
 mod groups;
+mod held;
 mod jobs;
 mod keys;
 mod page;
 mod passages;
 mod reads;
 mod record;
+mod removal;
 mod tenants;
 mod text;
+mod usage;
 mod verify;
 
 pub(crate) use record::Recorder;
+pub use removal::Removal;
 pub use verify::verify_record;
 
 /// What tests inside this crate reach for.
@@ -25,4 +29,5 @@ pub use verify::verify_record;
 pub(crate) mod testing {
     pub(crate) use super::codec::sha256;
     pub(crate) use super::documents::put;
+    pub(crate) use super::removal::TABLES;
 }

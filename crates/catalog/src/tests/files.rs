@@ -58,7 +58,7 @@ async fn a_schema_from_the_future_is_refused_with_both_versions() {
     let error = Catalog::open(home.folder.path(), &Database::Embedded).await.unwrap_err();
     assert!(matches!(error, CatalogError::SchemaNewer { found: 999, .. }), "{error}");
     let said = error.to_string();
-    assert!(said.contains("has schema 999") && said.contains("only up to schema 2;"), "{said}");
+    assert!(said.contains("has schema 999") && said.contains("only up to schema 3;"), "{said}");
 }
 
 #[tokio::test]

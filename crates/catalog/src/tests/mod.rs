@@ -30,6 +30,8 @@ mod feed;
 mod files;
 mod isolation;
 mod jobs;
+mod quotas;
+mod removal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
