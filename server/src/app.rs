@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::allowance::Allowances;
 use crate::operator;
 use crate::settings::Settings;
 
@@ -36,6 +37,7 @@ struct Parts {
     compute: Compute,
     operator_key: KeyHash,
     turns: Semaphore,
+    allowances: Allowances,
     metrics: PrometheusHandle,
     caught_up: AtomicBool,
     stop: CancellationToken,
@@ -60,6 +62,7 @@ impl App {
             compute,
             operator_key,
             turns: Semaphore::new(REQUESTS_AT_ONCE),
+            allowances: Allowances::new(),
             metrics,
             caught_up: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -89,6 +92,10 @@ impl App {
 
     pub(crate) fn turns(&self) -> &Semaphore {
         &self.0.turns
+    }
+
+    pub(crate) fn allowances(&self) -> &Allowances {
+        &self.0.allowances
     }
 
     pub(crate) fn metrics(&self) -> &PrometheusHandle {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use catena_access::{Credential, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_catalog::{Quotas, Standing};
 use catena_domain::{GroupName, KeyId, TenantId, UserName, limits};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -54,12 +55,16 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Crede
     if app.operator_key() == hash {
         return Ok(operator());
     }
-    let unknown = || Problem::unauthenticated("The key is unknown or was revoked. Ask for a new one.");
     let key = KeyText::parse(presented).map_err(|error| {
         Problem::unauthenticated(format!("The key cannot be right: {error}. Copy it again, or ask for a new one."))
     })?;
-    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown)?;
-    if stored.hash == hash { Ok(stored.credential) } else { Err(unknown()) }
+    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown_key)?;
+    if stored.hash == hash { Ok(stored.credential) } else { Err(unknown_key()) }
+}
+
+/// The one answer to keys that open nothing.
+pub(crate) fn unknown_key() -> Problem {
+    Problem::unauthenticated("The key is unknown or was revoked. Ask for a new one.")
 }
 
 fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -95,6 +100,8 @@ fn operator() -> Credential {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) credential: Arc<Credential>,
+    /// What its tenant may hold and use.
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) trail: Trail,
 }
 
@@ -114,8 +121,11 @@ impl Caller {
     ) -> Result<Scope, Problem> {
         // A name that cannot be a tenant's is as absent as one that is not.
         let tenant = TenantId::new(tenant).map_err(|_| Problem::not_found())?;
-        if let Ok(operator) = self.credential.operate() {
-            app.catalog().tenant(&operator, &tenant).await?.ok_or_else(Problem::not_found)?;
+        if self.credential.operate().is_ok() {
+            let standing = app.catalog().standing(&tenant).await?;
+            // Of a tenant that is gone, the record is all that is left.
+            let is_there = |standing: &Standing| need == Right::Audit || !standing.state.is_gone();
+            standing.filter(is_there).ok_or_else(Problem::not_found)?;
         }
         let directory = match self.credential.user_concerned(on_behalf.as_ref()) {
             Some(user) if self.credential.tenant.as_ref() == Some(&tenant) => {
@@ -146,9 +156,10 @@ impl Caller {
     /// The caller of the request that `parts` belong to. Fails closed where the record's layer is missing.
     pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         let credential = parts.extensions.get::<Arc<Credential>>().cloned();
+        let quotas = parts.extensions.get::<Arc<Quotas>>().cloned();
         let trail = parts.extensions.get::<Trail>().cloned();
-        match (credential, trail) {
-            (Some(credential), Some(trail)) => Ok(Self { credential, trail }),
+        match (credential, quotas, trail) {
+            (Some(credential), Some(quotas), Some(trail)) => Ok(Self { credential, quotas, trail }),
             _ => Err(Problem::internal()),
         }
     }

@@ -214,7 +214,7 @@ impl fmt::Display for Exceeded {
         let Self { quota, limit, used, wanted, .. } = self;
         write!(
             f,
-            "this would exceed the tenant's quota {quota}: {used} of {limit} are used, and {wanted} more are needed"
+            "this would exceed the tenant's quota {quota}: {used} of {limit} are used, and this needs {wanted} more"
         )?;
         match quota {
             Quota::Documents | Quota::TextBytes | Quota::Chunks => {
