@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::allowance::Allowances;
 use crate::oidc::Oidc;
 use crate::operator;
 use crate::room::Room;
@@ -40,6 +41,7 @@ struct Parts {
     operator_key: KeyHash,
     oidc: Oidc,
     turns: Semaphore,
+    allowances: Allowances,
     metrics: PrometheusHandle,
     caught_up: AtomicBool,
     stop: CancellationToken,
@@ -67,6 +69,7 @@ impl App {
             operator_key,
             oidc,
             turns: Semaphore::new(REQUESTS_AT_ONCE),
+            allowances: Allowances::new(),
             metrics,
             caught_up: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -100,6 +103,10 @@ impl App {
 
     pub(crate) fn turns(&self) -> &Semaphore {
         &self.0.turns
+    }
+
+    pub(crate) fn allowances(&self) -> &Allowances {
+        &self.0.allowances
     }
 
     pub(crate) fn metrics(&self) -> &PrometheusHandle {

@@ -2,6 +2,7 @@
 //!
 //! `serve` runs the service and `doctor` says what it would find; every other command is a client of the HTTP API.
 
+mod allowance;
 mod app;
 mod client;
 mod demo;

@@ -26,3 +26,5 @@ mod record;
 mod reindex;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod tenants;

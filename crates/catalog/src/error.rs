@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use catena_domain::{ErrorKind, TenantId};
 
+use crate::model::Exceeded;
+
 /// Why the catalog refused or failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
@@ -143,6 +145,9 @@ pub enum CatalogError {
         /// How, and what would be right.
         reason: String,
     },
+    /// The tenant may not have so much.
+    #[error("{0}")]
+    QuotaExceeded(Exceeded),
     /// The state is not what the caller believed.
     #[error("{what} {reason}")]
     Conflict {
@@ -220,7 +225,7 @@ impl CatalogError {
             | Self::Storage { .. }
             | Self::Chance(_)
             | Self::NotWritable => ErrorKind::Unavailable,
-            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Busy { .. } | Self::QuotaExceeded(_) => ErrorKind::Busy,
             Self::Invalid { .. } => ErrorKind::Invalid,
             Self::Conflict { .. } | Self::LeaseLost { .. } => ErrorKind::Conflict,
             Self::TenantGone { .. } | Self::NotFound { .. } => ErrorKind::NotFound,

@@ -21,9 +21,10 @@ pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
     Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
-    Expect, GenerationRow, GenerationState, Group, GroupRow, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind,
-    JobState, KeyRow, Lease, Member, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome,
-    Quarantined, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant, VersionRow, Written,
+    Exceeded, Expect, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, Job, JobControl,
+    JobEnd, JobKind, JobState, KeyRow, Lease, Member, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey,
+    PutOutcome, Quarantined, Quota, Quotas, Service, Spending, Standing, StoredKey, StoredLeaf, StoredPassage,
+    StoredText, Successor, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
-pub use tables::verify_record;
+pub use tables::{Removal, verify_record};

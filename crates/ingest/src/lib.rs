@@ -11,6 +11,7 @@ mod progress;
 pub mod publish;
 pub mod recipe;
 mod reindex;
+mod removal;
 #[cfg(test)]
 mod tests;
 
@@ -45,9 +46,10 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
     pub(crate) compute: Compute,
     pub(crate) recipe: RecipeId,
-    publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
+    pub(crate) publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
     writes: Semaphore,
     pub(crate) jobs_waiting: Notify,
+    pub(crate) removals_waiting: Notify,
 }
 
 impl Ingest {
@@ -64,6 +66,7 @@ impl Ingest {
             publishers: Mutex::new(HashMap::new()),
             writes: Semaphore::new(WRITES_AT_ONCE),
             jobs_waiting: Notify::new(),
+            removals_waiting: Notify::new(),
         }))
     }
 
@@ -122,7 +125,7 @@ impl Ingest {
         Ok(written)
     }
 
-    async fn publisher(&self, tenant: &TenantId) -> Arc<Publisher> {
+    pub(crate) async fn publisher(&self, tenant: &TenantId) -> Arc<Publisher> {
         let mut publishers = self.0.publishers.lock().await;
         Arc::clone(publishers.entry(tenant.clone()).or_default())
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catena_access::Scope;
-use catena_catalog::{GenerationRow, IndexRow};
+use catena_catalog::{CatalogError, GenerationRow, IndexRow};
 use catena_domain::{ErrorKind, Seq, TenantId};
 use catena_index::{Generation, IndexError, LiveTable, RowInput};
 use catena_runtime::clock;
@@ -39,7 +39,9 @@ pub enum Freshness {
 /// One tenant's turn-taking.
 #[derive(Default)]
 pub(crate) struct Publisher {
-    turn: Mutex<()>,
+    pub(crate) turn: Mutex<()>,
+    /// Held while a job of the tenant is at work.
+    pub(crate) job: Mutex<()>,
     scheduled: AtomicBool,
     /// The last publication failed because the disk was full.
     lacks_room: AtomicBool,
@@ -83,7 +85,11 @@ impl Ingest {
         let (ingest, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
             for wait in RETRY_AFTER {
-                let Err(error) = ingest.publish(&tenant).await else { return };
+                let error = match ingest.publish(&tenant).await {
+                    // What was to be published went with its tenant.
+                    Ok(_) | Err(IngestError::Catalog(CatalogError::TenantGone { .. })) => return,
+                    Err(error) => error,
+                };
                 tracing::error!(%tenant, %error, kind = error.kind().as_str(), ?wait, "publishing failed; it is tried again");
                 if publisher.scheduled.swap(true, Ordering::AcqRel) {
                     // A later write's publication is on its way and takes this one along.

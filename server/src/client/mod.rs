@@ -29,7 +29,7 @@ pub(crate) use output::bar as progress_bar;
 /// The commands that are clients of the service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Make, list and show tenants. Needs the operator's key.
+    /// Make, list, show, change, suspend and delete tenants. Needs the operator's key.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
     /// Make, replace, list and revoke a tenant's keys.

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::acl::AclBody;
+use crate::http::admission::Writing;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
 use crate::http::submission::{Envelope, body_bytes, submission};
@@ -94,10 +95,10 @@ fn put_body(id: &DocumentId, put: &Put, seq: u64) -> PutBody {
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
     operation_id = "put_document", params(Wait), request_body = Envelope,
     responses((status = 200, body = PutBody), (status = 201, body = PutBody), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem)))]
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn put(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     Params(wait): Params<Wait>,
     headers: HeaderMap,
@@ -321,7 +322,7 @@ pub(crate) struct SeqBody {
     operation_id = "delete_document", responses((status = 200, body = SeqBody), (status = 404, body = Problem)))]
 pub(crate) async fn delete(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
 ) -> Result<Body<SeqBody>, Problem> {
     caller.trail.doing("document.delete");
@@ -339,7 +340,7 @@ pub(crate) async fn delete(
     responses((status = 200, body = SeqBody), (status = 404, body = Problem)))]
 pub(crate) async fn put_acl(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     Body(body): Body<AclBody>,
 ) -> Result<Body<SeqBody>, Problem> {

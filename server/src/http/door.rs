@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use catena_access::{Credential, Directory, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_catalog::{Quotas, Standing};
 use catena_domain::{GroupName, KeyId, TenantId, UserName, limits};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -59,13 +60,12 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Crede
     if app.oidc().is_for(presented) && headers.contains_key(header::AUTHORIZATION) {
         return by_token(app, presented).await;
     }
-    let unknown = || Problem::unauthenticated("The key is unknown, has ended or was revoked. Ask for a new one.");
     let key = KeyText::parse(presented).map_err(|error| {
         Problem::unauthenticated(format!("The key cannot be right: {error}. Copy it again, or ask for a new one."))
     })?;
-    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown)?;
+    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown_key)?;
     if stored.hash != hash {
-        return Err(unknown());
+        return Err(unknown_key());
     }
     app.catalog().key_was_used(&stored.credential);
     Ok(stored.credential)
@@ -95,11 +95,15 @@ async fn by_token(app: &App, token: &str) -> Result<Credential, Problem> {
 }
 
 async fn is_there(app: &App, tenant: Option<&TenantId>) -> Result<bool, Problem> {
-    let operator = operator().operate()?;
     match tenant {
-        Some(tenant) => Ok(app.catalog().tenant(&operator, tenant).await?.is_some()),
+        Some(tenant) => Ok(app.catalog().standing(tenant).await?.is_some_and(|standing| !standing.state.is_gone())),
         None => Ok(false),
     }
+}
+
+/// The one answer to keys that open nothing.
+pub(crate) fn unknown_key() -> Problem {
+    Problem::unauthenticated("The key is unknown, has ended or was revoked. Ask for a new one.")
 }
 
 fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -136,6 +140,8 @@ fn operator() -> Credential {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) credential: Arc<Credential>,
+    /// What its tenant may hold and use.
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) trail: Trail,
 }
 
@@ -155,8 +161,11 @@ impl Caller {
     ) -> Result<Scope, Problem> {
         // A name that cannot be a tenant's is as absent as one that is not.
         let tenant = TenantId::new(tenant).map_err(|_| Problem::not_found())?;
-        if let Ok(operator) = self.credential.operate() {
-            app.catalog().tenant(&operator, &tenant).await?.ok_or_else(Problem::not_found)?;
+        if self.credential.operate().is_ok() {
+            let standing = app.catalog().standing(&tenant).await?;
+            // Of a tenant that is gone, the record is all that is left.
+            let is_there = |standing: &Standing| need == Right::Audit || !standing.state.is_gone();
+            standing.filter(is_there).ok_or_else(Problem::not_found)?;
         }
         let directory = if self.credential.tenant.as_ref() == Some(&tenant) {
             app.catalog().directory(&tenant, self.credential.concerned(on_behalf.as_ref())).await?
@@ -186,9 +195,10 @@ impl Caller {
     /// The caller of the request that `parts` belong to. Fails closed where the record's layer is missing.
     pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         let credential = parts.extensions.get::<Arc<Credential>>().cloned();
+        let quotas = parts.extensions.get::<Arc<Quotas>>().cloned();
         let trail = parts.extensions.get::<Trail>().cloned();
-        match (credential, trail) {
-            (Some(credential), Some(trail)) => Ok(Self { credential, trail }),
+        match (credential, quotas, trail) {
+            (Some(credential), Some(quotas), Some(trail)) => Ok(Self { credential, quotas, trail }),
             _ => Err(Problem::internal()),
         }
     }

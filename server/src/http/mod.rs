@@ -4,6 +4,7 @@
 //! here and nowhere else. Does not: decide anything that `access`, `ingest` or `retrieval` decide.
 
 pub(crate) mod acl;
+pub(crate) mod admission;
 pub(crate) mod citations;
 pub(crate) mod context;
 pub(crate) mod discovery;
@@ -22,6 +23,7 @@ pub(crate) mod search;
 pub(crate) mod submission;
 pub(crate) mod tenants;
 pub(crate) mod trail;
+pub(crate) mod usage;
 pub(crate) mod wire;
 
 use axum::extract::DefaultBodyLimit;
@@ -68,7 +70,8 @@ fn described() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(limits::DOCUMENT_BODY_BYTES_MAX + ENVELOPE_BYTES));
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(tenants::create, tenants::list))
-        .routes(routes!(tenants::get))
+        .routes(routes!(tenants::get, tenants::change, tenants::delete))
+        .routes(routes!(usage::get))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(keys::rotate))

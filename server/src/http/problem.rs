@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use catena_access::Right;
-use catena_catalog::CatalogError;
+use catena_catalog::{CatalogError, Exceeded, Quota};
 use catena_domain::{ErrorKind, limits};
 use catena_ingest::IngestError;
 use catena_retrieval::RetrievalError;
@@ -29,6 +29,15 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The last part of `type`.
     pub(crate) code: &'static str,
+    /// The quota that was reached, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<&'static str>,
+    /// How much of it the tenant may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// How much of it the tenant has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
     #[serde(skip)]
@@ -45,6 +54,9 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code,
+            quota: None,
+            limit: None,
+            used: None,
             retry_after_s: None,
             challenge: None,
             lacks_room: false,
@@ -107,6 +119,30 @@ impl Problem {
              fewer into tokens for this service."
         );
         Self::new(StatusCode::FORBIDDEN, "too-many-groups", "The token names too many groups", detail)
+    }
+
+    pub(crate) fn suspended() -> Self {
+        let detail = "The key is right, but its tenant is suspended: nothing is lost, and nothing is answered. Ask whoever \
+                      runs the service to resume it.";
+        Self::new(StatusCode::FORBIDDEN, "tenant-suspended", "The tenant is suspended", detail)
+    }
+
+    /// A quota that the request would exceed: what is held is too much for the tenant, what is used too much for now.
+    pub(crate) fn quota(exceeded: Exceeded) -> Self {
+        let status = match exceeded.quota {
+            Quota::Documents | Quota::TextBytes | Quota::Chunks => StatusCode::PAYLOAD_TOO_LARGE,
+            Quota::EmbeddingTokensPerDay | Quota::WritesPerMinute | Quota::QueriesPerMinute | Quota::Concurrency => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+        };
+        let detail = sentence(&exceeded.to_string());
+        Self {
+            quota: Some(exceeded.quota.as_str()),
+            limit: Some(exceeded.limit),
+            used: Some(exceeded.used),
+            retry_after_s: exceeded.retry_after_s,
+            ..Self::new(status, "quota-exceeded", "The tenant's quota is used up", detail)
+        }
     }
 
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
@@ -226,8 +262,13 @@ impl From<IngestError> for Problem {
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
-        let problem = Self::of_error(error.kind(), &error);
-        if error.is_for_want_of_room() { Self::no_room() } else { problem }
+        match error {
+            CatalogError::QuotaExceeded(exceeded) => Self::quota(exceeded),
+            error => {
+                let problem = Self::of_error(error.kind(), &error);
+                if error.is_for_want_of_room() { Self::no_room() } else { problem }
+            }
+        }
     }
 }
 

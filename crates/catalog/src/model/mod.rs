@@ -4,6 +4,7 @@ mod directory;
 mod documents;
 mod feed;
 mod jobs;
+mod quotas;
 mod record;
 mod tenants;
 
@@ -15,8 +16,12 @@ pub use documents::{
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
+pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
-pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Successor, Tenant};
+pub use tenants::{
+    GenerationRow, GenerationState, KeyRow, NewKey, Service, Standing, StoredKey, Successor, Tenant, TenantChange,
+    TenantState,
+};
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,76 @@
 //! Tenants, their keys and their generations.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catena_access::{Credential, KeyHash, Rights};
 use catena_domain::{GenerationId, GroupName, KeyId, Label, RecipeId, Seq, TenantId, Timestamp, UserName};
+
+use super::{Held, Quota, Quotas};
+
+/// Where a tenant is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TenantState {
+    /// It is served.
+    Active,
+    /// Its keys are turned away; nothing of it is lost.
+    Suspended,
+    /// It is being removed. Nothing answers for it any more.
+    Deleting,
+    /// It is gone, but for its record and its id.
+    Deleted,
+}
+
+impl TenantState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Suspended, Self::Deleting, Self::Deleted];
+
+    /// The state's name on the wire and in the catalog.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Whether nobody but the readers of its record meets it any more.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Deleting | Self::Deleted)
+    }
+}
+
+/// What the door asks of a tenant before it lets one of its keys in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it is in its life.
+    pub state: TenantState,
+    /// What it may hold and use.
+    pub quotas: Quotas,
+}
+
+/// What is to be changed of a tenant. What is `None` or not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// The name that people give it.
+    pub name: Option<String>,
+    /// Whether its keys are let in.
+    pub service: Option<Service>,
+    /// Quotas to be set, or lifted where there is no number.
+    pub quotas: BTreeMap<Quota, Option<u64>>,
+}
+
+/// Whether a tenant's keys are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// They are.
+    Resumed,
+    /// They are turned away until it is resumed.
+    Suspended,
+}
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +83,16 @@ pub struct Tenant {
     pub created_at: Timestamp,
     /// Its write sequence number.
     pub seq: Seq,
-    /// Documents that are not deleted.
-    pub documents: u64,
-    /// The generation that answers.
-    pub live_generation: GenerationId,
+    /// Where it is in its life.
+    pub state: TenantState,
+    /// What it holds.
+    pub held: Held,
+    /// What it may hold and use.
+    pub quotas: Quotas,
+    /// The generation that answers; `None` when the tenant is gone.
+    pub live_generation: Option<GenerationId>,
+    /// How many rows of each table its removal has taken so far.
+    pub removed: BTreeMap<String, u64>,
 }
 
 /// A key to be stored. The key itself is never.

@@ -10,12 +10,12 @@ use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Change, CurrentVersion, Expect, NewDocument, PutOutcome, Written};
+use crate::model::{Change, CurrentVersion, Expect, Held, NewDocument, PutOutcome, Spending, UsageKind, Written};
 use crate::store::{Connection, Store, WriteTx, in_task, sql};
-use crate::tables::chain;
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
+use crate::tables::{chain, held, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -74,6 +74,7 @@ impl Catalog {
             }
             draft.objects.push(object(&id, &stored.current.version, &stored.current.text_sha256));
             draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&acl).as_bytes())));
+            usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
             let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
             tx.commit().await?;
             Ok(Some(Written { value: seq, leaf }))
@@ -93,17 +94,17 @@ impl Catalog {
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
+            let doc = stored.current.doc;
+            let before = held::of(tx.connection(), &tenant, doc).await?;
             let seq = chain::next_seq(tx.connection(), &tenant).await?;
             sql("UPDATE documents SET live = 0, changed_seq = $3 WHERE tenant = $1 AND doc = $2")
                 .bind(tenant.as_str())
-                .bind(stored.current.doc.0)
+                .bind(doc.0)
                 .bind(long(seq.0))
                 .execute(tx.connection())
                 .await?;
-            sql("UPDATE tenants SET documents = documents - 1 WHERE tenant = $1")
-                .bind(tenant.as_str())
-                .execute(tx.connection())
-                .await?;
+            held::settle(tx.connection(), &tenant, doc, before, Spending::WithinQuota).await?;
+            usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
             draft.seq = Some(seq.0);
             draft.objects.push(object(&id, &stored.current.version, &stored.current.text_sha256));
             let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
@@ -147,7 +148,13 @@ pub(crate) async fn put(
         blocks = Some(text::compress(&document.text).await?);
     }
     let write = Write { tenant: &tenant, document: &document, derived: &derived, change };
+    let held = match &before {
+        Some(before) => held::of(tx.connection(), &tenant, before.current.doc).await?,
+        None => Held::default(),
+    };
     let value = write.apply(&mut tx, before.as_ref(), blocks.as_deref().unwrap_or_default()).await?;
+    held::settle(tx.connection(), &tenant, value.doc, held, Spending::WithinQuota).await?;
+    write.count(&mut tx).await?;
     let leaf = write.record(&mut tx, &value, draft).await?;
     tx.commit().await?;
     Ok(Written { value, leaf })
@@ -189,12 +196,6 @@ impl Write<'_> {
         let of = TextOf { tenant: self.tenant, doc, version };
         text::write(tx.connection(), of, blocks).await?;
         self.derived.insert(tx.connection(), of).await?;
-        if change == Change::Created {
-            sql("UPDATE tenants SET documents = documents + 1 WHERE tenant = $1")
-                .bind(self.tenant.as_str())
-                .execute(tx.connection())
-                .await?;
-        }
         Ok(PutOutcome { doc, version, seq: Some(seq), change })
     }
 
@@ -249,6 +250,16 @@ impl Write<'_> {
         .bind(long(self.document.text.len() as u64))
         .execute(tx.connection())
         .await?;
+        Ok(())
+    }
+
+    /// Counts the write as used, and its bytes when they were taken in.
+    async fn count(&self, tx: &mut WriteTx) -> Result<()> {
+        if matches!(self.change, Change::Created | Change::NewVersion) {
+            let bytes = self.document.text.len() as u64;
+            usage::add(tx.connection(), self.tenant, UsageKind::IngestedBytes, bytes).await?;
+        }
+        usage::add(tx.connection(), self.tenant, UsageKind::Writes, 1).await?;
         Ok(())
     }
 

@@ -8,9 +8,9 @@ async fn a_tenant_is_made_once_with_a_generation_that_answers_and_its_own_secret
     let again = home.catalog.create_tenant(&operator(), &tenant("acme"), "x", &recipe(), 4, draft("create")).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
     let acme = home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap();
-    assert_eq!((acme.name.as_str(), acme.documents), ("acme", 0));
+    assert_eq!((acme.name.as_str(), acme.held.documents), ("acme", 0));
     let live = home.catalog.live_generation(&admin("acme")).await.unwrap();
-    assert_eq!((&live.id, &live.recipe, live.dimension), (&acme.live_generation, &recipe(), 4));
+    assert_eq!((&live.id, &live.recipe, live.dimension), (acme.live_generation.as_ref().unwrap(), &recipe(), 4));
     let secrets =
         [admin("acme"), admin("globex")].map(|scope| async { home.catalog.tenant_secret(&{ scope }).await.unwrap() });
     let [acme, globex] = secrets;

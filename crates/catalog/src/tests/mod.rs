@@ -33,6 +33,8 @@ mod isolation;
 mod jobs;
 mod keys;
 mod labels;
+mod quotas;
+mod removal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
