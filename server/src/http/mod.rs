@@ -59,7 +59,8 @@ struct BearerKey;
 
 impl Modify for BearerKey {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A catena key.")).build();
+        let what = "A catena key, or an access token of an identity provider that the service trusts.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build();
         api.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
     }
 }

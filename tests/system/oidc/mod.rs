@@ -1,5 +1,7 @@
 //! Tokens of an identity provider: what they open, what they do not, and what the provider is asked.
 
+mod worthless;
+
 use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
@@ -10,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::harness::provider::{Manner, Provider, Signer, key_file};
+use crate::harness::provider::{Manner, Provider, Signer};
 use crate::harness::server::Launch;
-use crate::harness::{Client, Home, Server, text, wait};
+use crate::harness::{Client, Home, Reply, Server, place, text, wait};
 
 /// How long the service of a test keeps keys, unless it says otherwise.
 const AGES: &str = "keys_max_age_s = 300\nkeys_refresh_s = 300";
@@ -20,6 +22,12 @@ const PUBLIC: &str = "https://catena.example";
 
 /// `catena serve` that trusts this provider, with these further lines in its table.
 fn launch(home: &Home, provider: &Provider, more: &str) -> Launch {
+    let file = settings(home, provider, more);
+    home.serve().argument("--config").argument(&file).variable("CATENA_LOG", "debug")
+}
+
+/// The path of a file of settings for that.
+fn settings(home: &Home, provider: &Provider, more: &str) -> String {
     let file = home.path().join("catena.toml");
     let table = format!(
         r#"public_url = "{PUBLIC}"
@@ -43,7 +51,7 @@ fn launch(home: &Home, provider: &Provider, more: &str) -> Launch {
         provider.issuer()
     );
     fs::write(&file, table).expect("a file of settings");
-    home.serve().argument("--config").argument(&file.display().to_string()).variable("CATENA_LOG", "debug")
+    file.display().to_string()
 }
 
 /// The claims of a good token of `user`.
@@ -66,7 +74,7 @@ fn bearer(server: &Server, token: &str) -> Client {
 }
 
 /// Any request that needs a credential.
-async fn ask(server: &Server, token: &str) -> crate::harness::Reply {
+async fn ask(server: &Server, token: &str) -> Reply {
     let client = bearer(server, token);
     client.get(&client.document("open.md")).await
 }
@@ -146,97 +154,6 @@ async fn scopes_give_what_they_are_mapped_to(server: &Server, provider: &Provide
     chief.get(&chief.path("keys")).await.expect(200);
 }
 
-/// Tokens that prove nothing, and what is wrong with each. `signer` is the provider's own key.
-fn worthless(provider: &Provider, signer: &Signer) -> Vec<(&'static str, String)> {
-    let wrong = [wrong_claims(provider, signer), wrong_headers(provider, signer), wrong_signatures(provider, signer)];
-    wrong.into_iter().flatten().collect()
-}
-
-fn wrong_claims(provider: &Provider, signer: &Signer) -> Vec<(&'static str, String)> {
-    let good = || claims(provider, "ann", &[]);
-    let now = Utc::now().timestamp();
-    let claim = |name: &str, value: Value| signer.token(&with(good(), name, value));
-    let twice = good().to_string().replacen('{', r#"{"sub": "root", "#, 1);
-    vec![
-        ("another audience", claim("aud", json!("account"))),
-        ("an audience that begins alike", claim("aud", json!(["catena-tests2", "catena"]))),
-        ("another issuer", claim("iss", json!(format!("{}/evil", provider.url)))),
-        ("an issuer with a slash more", claim("iss", json!(format!("{}/", provider.issuer())))),
-        ("an ID token", claim("nonce", json!("n"))),
-        ("an ID token by its hash", claim("at_hash", json!("h"))),
-        ("a refresh token", claim("typ", json!("Refresh"))),
-        ("expired", claim("exp", json!(now - 120))),
-        ("not yet valid", claim("nbf", json!(now + 3_600))),
-        ("issued in the future", claim("iat", json!(now + 3_600))),
-        ("exp as text", claim("exp", json!("99999999999"))),
-        ("exp null", claim("exp", Value::Null)),
-        ("exp as a list", claim("exp", json!([now + 600]))),
-        ("exp with a fraction", claim("exp", json!(1.0e10))),
-        ("exp of 2^63", claim("exp", json!(9_223_372_036_854_775_808_u64))),
-        ("nbf as text", claim("nbf", json!("0"))),
-        ("nbf null", claim("nbf", Value::Null)),
-        ("nbf of 2^63", claim("nbf", json!(9_223_372_036_854_775_808_u64))),
-        ("no user", claim("sub", Value::Null)),
-        ("a user of odd letters", claim("sub", json!("a:b"))),
-        ("a claim twice", signer.sign(&signer.header().to_string(), &twice)),
-        ("bound to a key", claim("cnf", json!({"jkt": "x"}))),
-        ("huge", claim("padding", json!("x".repeat(20_000)))),
-    ]
-}
-
-fn wrong_headers(provider: &Provider, signer: &Signer) -> Vec<(&'static str, String)> {
-    let good = claims(provider, "ann", &[]);
-    let header =
-        |name: &str, value: Value| signer.sign(&with(signer.header(), name, value).to_string(), &good.to_string());
-    let evil = json!(format!("{}/evil", provider.url));
-    vec![
-        ("a token of another type", header("typ", json!("JWT"))),
-        ("a logout token", header("typ", json!("logout+jwt"))),
-        ("a token of no type", header("typ", Value::Null)),
-        ("an algorithm that is not admitted", header("alg", json!("PS256"))),
-        ("an algorithm of another kind of key", header("alg", json!("RS256"))),
-        ("an unknown kid", signer.named("unknown").token(&good)),
-        ("a huge kid", signer.named(&"k".repeat(4_000)).token(&good)),
-        ("a kid like SQL", signer.named("' OR 1=1; DROP TABLE keys; --").token(&good)),
-        ("a kid like a path", signer.named("../../../dev/null").token(&good)),
-        ("no kid", header("kid", Value::Null)),
-        ("a kid that is a number", header("kid", json!(1))),
-        ("jku", header("jku", evil.clone())),
-        ("x5u", header("x5u", evil)),
-        ("jwk", header("jwk", Signer::ec("stranger").public())),
-        ("x5c", header("x5c", json!(["MIIB"]))),
-        ("crit", header("crit", json!(["exp"]))),
-    ]
-}
-
-fn wrong_signatures(provider: &Provider, signer: &Signer) -> Vec<(&'static str, String)> {
-    let good = claims(provider, "ann", &[]);
-    let secret = |secret: &[u8], alg: &str| {
-        let signer = Signer::secret("rsa", secret);
-        signer.sign(&with(signer.header(), "alg", json!(alg)).to_string(), &good.to_string())
-    };
-    let unsigned = |alg: &str| {
-        let header = with(signer.header(), "alg", json!(alg)).to_string();
-        let token = signer.sign(&header, &good.to_string());
-        format!("{}.", token.rsplit_once('.').expect("a signature").0)
-    };
-    let rsa = Signer::rsa().public();
-    vec![
-        ("HS256 by the public key", secret(&key_file("rsa.pub.pem"), "HS256")),
-        ("HS256 by the modulus", secret(rsa["n"].as_str().expect("a modulus").as_bytes(), "HS256")),
-        ("RS256 that is HS256", secret(&key_file("rsa.pub.pem"), "RS256")),
-        ("HS256 by nothing", secret(b"", "HS256")),
-        ("alg none", unsigned("none")),
-        ("alg None", unsigned("NoNe")),
-        ("no signature", unsigned("ES256")),
-        ("signed by a stranger", Signer::ec("stranger").named(&signer.kid).token(&good)),
-        ("cut", signer.token(&good).split_off(40)),
-        ("a dot", ".".to_owned()),
-        ("dots", "a.b.c".to_owned()),
-        ("more dots", "a.b.c.d.e".to_owned()),
-    ]
-}
-
 /// The bytes of the catalog's files.
 fn stored(home: &Home) -> String {
     let files = fs::read_dir(home.data()).expect("a folder of data").flatten();
@@ -266,7 +183,7 @@ async fn tokens_that_do_not_hold_are_refused_alike_and_asked_about_nowhere() {
 
     let mut told = HashSet::new();
     let mut secrets = vec![good.clone()];
-    for (what, token) in worthless(&provider, &signer) {
+    for (what, token) in worthless::all(&provider, &signer) {
         let reply = ask(&server, &token).await;
         assert_eq!(reply.status, 401, "{what}: {}", reply.text());
         assert_eq!(reply.header("www-authenticate"), r#"Bearer error="invalid_token""#, "{what}");
@@ -488,4 +405,21 @@ async fn a_provider_that_must_not_be_trusted_so_is_refused_at_the_start() {
         assert!(ended.text.contains(word), "{line}: {}", ended.text);
     }
     assert!(!home.data().exists(), "nothing was begun");
+}
+
+#[tokio::test]
+async fn doctor_says_whether_a_provider_gives_its_keys() {
+    let (home, signer) = (Home::new(), Signer::ec("first"));
+    let provider = Provider::start(&[&signer, &Signer::rsa()]).await;
+    let (file, data) = (settings(&home, &provider, AGES), home.data().display().to_string());
+    let look = Launch::new(home.path(), &["doctor", "--listen", "127.0.0.1:0", "--config", &file, "--data", &data]);
+    let look = look.variable("CATENA_PROVISION", place::provision().display());
+    let ended = look.clone().ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let line = "ok       identity      corp gives its keys, 2 of them for its `algorithms`";
+    assert!(ended.text.contains(line), "{}", ended.text);
+    provider.behave(Manner::Down);
+    let ended = look.ended().await;
+    assert_eq!(ended.code, Some(0), "a service starts without its provider: {}", ended.text);
+    assert!(ended.text.contains("note     identity      corp: "), "{}", ended.text);
 }
