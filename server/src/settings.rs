@@ -11,7 +11,10 @@ use anyhow::{Context as _, bail};
 use catena_catalog::{Database, PostgresPlace};
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
+use reqwest::Url;
 use serde::Deserialize;
+
+use crate::oidc;
 
 /// The file that is read when `--config` names no other.
 const DEFAULT_FILE: &str = "catena.toml";
@@ -47,6 +50,8 @@ pub(crate) struct Given {
     log_format: Option<LogFormatName>,
     corpora: Option<PathBuf>,
     purge_deleted_after_days: Option<u32>,
+    public_url: Option<String>,
+    oidc: Option<Vec<oidc::Given>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -92,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) corpora: PathBuf,
     pub(crate) purge_deleted_after: Option<Duration>,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) oidc: Vec<oidc::Trust>,
     pub(crate) demo: Demo,
 }
 
@@ -126,6 +133,8 @@ impl Settings {
             },
             corpora: given.corpora.unwrap_or_else(|| PathBuf::from("corpora")),
             purge_deleted_after: given.purge_deleted_after_days.map(|days| DAY * days),
+            public_url: given.public_url.as_deref().map(oidc::public_address).transpose()?,
+            oidc: oidc::Trust::all(given.oidc.unwrap_or_default())?,
             demo: flags.demo,
         };
         settings.check()?;
@@ -150,6 +159,7 @@ impl Settings {
             hosts.push(ip.to_string());
         }
         hosts.extend(self.allowed_hosts.iter().cloned());
+        hosts.extend(self.public_url.as_ref().and_then(Url::host_str).map(str::to_owned));
         hosts
     }
 }
@@ -172,6 +182,8 @@ impl Given {
             log_format: self.log_format.or(other.log_format),
             corpora: self.corpora.or(other.corpora),
             purge_deleted_after_days: self.purge_deleted_after_days.or(other.purge_deleted_after_days),
+            public_url: self.public_url.or(other.public_url),
+            oidc: self.oidc.or(other.oidc),
         }
     }
 }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod flow;
@@ -19,6 +21,8 @@ mod isolation;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod oidc;
+#[cfg(test)]
 mod once;
 #[cfg(test)]
 mod record;
@@ -26,3 +30,5 @@ mod record;
 mod reindex;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod tenants;

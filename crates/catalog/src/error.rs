@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use catena_domain::{DocumentId, ErrorKind, TenantId};
 
+use crate::model::Exceeded;
+
 /// Why the catalog refused or failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
@@ -143,6 +145,9 @@ pub enum CatalogError {
         /// How, and what would be right.
         reason: String,
     },
+    /// The tenant may not have so much.
+    #[error("{0}")]
+    QuotaExceeded(Exceeded),
     /// The state is not what the caller believed.
     #[error("{what} {reason}")]
     Conflict {
@@ -206,6 +211,18 @@ impl CatalogError {
         Self::Chance(Arc::new(error))
     }
 
+    /// Whether the disk has no room for what was to be written. The catalog goes on when there is room again.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => crate::store::is_full(source),
+            Self::Folder { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -225,7 +242,7 @@ impl CatalogError {
             | Self::Storage { .. }
             | Self::Chance(_)
             | Self::NotWritable => ErrorKind::Unavailable,
-            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Busy { .. } | Self::QuotaExceeded(_) => ErrorKind::Busy,
             Self::Invalid { .. } => ErrorKind::Invalid,
             Self::Conflict { .. }
             | Self::LeaseLost { .. }

@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod model;
 mod store;
+mod stored_acl;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,10 +21,11 @@ pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
     Change, Changed, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Deed, DeletedRow, Document,
-    DocumentRow, Embedding, Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd,
-    JobKind, JobState, KeptAnswer, KeyRow, Lease, NewChunk, NewContext, NewDocument, NewKey, Once, Page, PassageKey,
-    PendingPurge, PurgeStep, PutOutcome, Restorable, StoredKey, StoredLeaf, StoredPassage, StoredText, Tenant, Version,
-    VersionRow, Written,
+    DocumentRow, Embedding, Exceeded, Expect, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges,
+    IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeptAnswer, KeyRow, Lease, Member, NewChunk, NewContext,
+    NewDocument, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota, Quotas,
+    Restorable, Service, Spending, Standing, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant,
+    TenantChange, TenantState, Usage, UsageKind, Used, Version, VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
-pub use tables::verify_record;
+pub use tables::{Removal, verify_record};

@@ -43,6 +43,16 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// Whether the disk has no room for what was to be written.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Catalog(error) => error.is_for_want_of_room(),
+            Self::Index(error) => error.is_for_want_of_room(),
+            _ => false,
+        }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -12,6 +12,7 @@ pub mod publish;
 pub mod purge;
 pub mod recipe;
 mod reindex;
+mod removal;
 pub mod restore;
 #[cfg(test)]
 mod tests;
@@ -48,11 +49,12 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
     pub(crate) compute: Compute,
     pub(crate) recipe: RecipeId,
-    publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
+    pub(crate) publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
     pub(crate) writes: Semaphore,
     /// Purges are finished one after the other.
     pub(crate) erasing: Mutex<()>,
     pub(crate) jobs_waiting: Notify,
+    pub(crate) removals_waiting: Notify,
 }
 
 impl Ingest {
@@ -70,6 +72,7 @@ impl Ingest {
             writes: Semaphore::new(WRITES_AT_ONCE),
             erasing: Mutex::new(()),
             jobs_waiting: Notify::new(),
+            removals_waiting: Notify::new(),
         }))
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use catena_access::{Acl, Scope};
-use catena_catalog::{Change, Deed, Expect, NewChunk, NewDocument, PutOutcome, Written};
+use catena_catalog::{Change, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written};
 use catena_domain::{DocumentId, Seq, Timestamp, VersionNo, limits};
 use catena_text::Format;
 use half::f16;
@@ -94,7 +94,7 @@ pub(crate) async fn put(
 ) -> Result<Written<Put>, IngestError> {
     let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
     let prepared = prepare_bytes(shared, submission).await?;
-    let embedded = embed_missing(shared, scope, &prepared).await?;
+    let embedded = embed_missing(shared, scope, &prepared, Spending::WithinQuota).await?;
     let document = NewDocument {
         id: submission.id.clone(),
         title: prepared.title,
@@ -161,25 +161,27 @@ pub(crate) fn prepare(
     Prepared { title, text, chunks, inputs }
 }
 
-/// Embeds what the tenant has no vector for, each distinct text once.
+/// Embeds what the tenant has no vector for, each distinct text once. Its tokens are spent before.
 pub(crate) async fn embed_missing(
     shared: &Shared,
     scope: &Scope,
     prepared: &Prepared,
+    spending: Spending,
 ) -> Result<Embedded, IngestError> {
     let hashes: Vec<[u8; 32]> = prepared.chunks.iter().map(|chunk| chunk.hash).collect();
     let mut known: HashSet<[u8; 32]> = shared.catalog.embeddings_known(scope, &shared.recipe, &hashes).await?;
-    let mut missing = Vec::new();
-    let mut texts = Vec::new();
-    for (hash, input) in hashes.into_iter().zip(&prepared.inputs) {
-        if known.insert(hash) {
-            missing.push(hash);
+    let (mut missing, mut texts, mut tokens) = (Vec::new(), Vec::new(), 0);
+    for (chunk, input) in prepared.chunks.iter().zip(&prepared.inputs) {
+        if known.insert(chunk.hash) {
+            missing.push(chunk.hash);
             texts.push(input.clone());
+            tokens += u64::from(chunk.tokens);
         }
     }
     if texts.is_empty() {
         return Ok(Vec::new());
     }
+    shared.catalog.spend_tokens(scope, tokens, spending).await?;
     let vectors = shared.embedder.embed_documents(texts).await?;
     let halves = vectors.into_iter().map(|vector| vector.into_iter().map(f16::from_f32).collect());
     Ok(missing.into_iter().zip(halves).collect())

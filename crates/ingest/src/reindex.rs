@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{GenerationRow, GenerationState, StoredText};
+use catena_catalog::{GenerationRow, GenerationState, Spending, StoredText};
 use catena_text::Format;
 
 use crate::progress::{Interrupted, Progress};
@@ -63,7 +63,7 @@ async fn cut_one(shared: &Arc<Shared>, scope: &Scope, stored: StoredText) -> Res
     let embedder = shared.embedder.clone();
     let work = move || pipeline::prepare(&embedder, format, Some(&stored.title), &stored.document, stored.text);
     let prepared = shared.compute.run(work).await?;
-    let embedded = pipeline::embed_missing(shared, scope, &prepared).await?;
+    let embedded = pipeline::embed_missing(shared, scope, &prepared, Spending::Regardless).await?;
     shared.catalog.put_chunks(scope, &shared.recipe, doc, version, prepared.chunks, embedded).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use catena_access::{Acl, Liveness, Scope};
 use catena_audit::Object;
-use catena_catalog::{CatalogError, Deed, Expect, NewDocument, PutOutcome, Restorable, Written};
+use catena_catalog::{CatalogError, Deed, Expect, NewDocument, PutOutcome, Restorable, Spending, Written};
 use catena_domain::{DocumentId, VersionNo};
 use catena_text::Format;
 use sha2::{Digest as _, Sha256};
@@ -77,7 +77,7 @@ impl Ingest {
         let (embedder, named) = (self.0.embedder.clone(), id.clone());
         let work = move || pipeline::prepare(&embedder, format, Some(&old.title), &named, old.text);
         let prepared = self.0.compute.run(work).await?;
-        let embeddings = pipeline::embed_missing(&self.0, scope, &prepared).await?;
+        let embeddings = pipeline::embed_missing(&self.0, scope, &prepared, Spending::WithinQuota).await?;
         Ok(NewDocument {
             id,
             title: prepared.title,

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use catena_access::{Acl, Credential, Entry, Right, Rights, Scope};
+use catena_access::{Acl, Credential, Directory, Entry, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_catalog::{Catalog, Change, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
@@ -44,13 +44,16 @@ fn operator() -> Credential {
         rights: Rights::of(&[Right::Operator]),
         user: None,
         groups: vec![],
+        clearance: None,
     }
 }
 
 fn writer() -> Scope {
     let rights = Rights::of(&[Right::Read, Right::Write, Right::Admin]);
     let credential = Credential { tenant: Some(tenant()), rights, ..operator() };
-    credential.enter(Entry { tenant: &tenant(), need: Right::Write, on_behalf: None, directory: vec![] }).unwrap()
+    credential
+        .enter(Entry { tenant: &tenant(), need: Right::Write, on_behalf: None, directory: Directory::default() })
+        .unwrap()
 }
 
 fn draft() -> Draft {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Ended;
 use super::connection::AtTenant;
 use super::output::{Output, clean, moment, note, or_dash, pairs, print, show, table};
+use crate::http::acl::{AclBody, EntryBody};
 
 /// What can be done with documents.
 #[derive(Debug, Subcommand)]
@@ -165,14 +166,11 @@ pub(crate) struct SetAcl {
     /// Nobody but the tenant's administrators.
     #[arg(long, conflicts_with_all = ["allow", "deny"])]
     nobody: bool,
+    /// A clearance label of the tenant. Without it, the document has none.
+    #[arg(long)]
+    label: Option<String>,
     #[command(flatten)]
     at: AtTenant,
-}
-
-#[derive(Deserialize)]
-struct Acl {
-    allow: Vec<String>,
-    deny: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +182,9 @@ struct Document {
     versions: u32,
     attributes: BTreeMap<String, String>,
     source: Option<String>,
-    acl: Acl,
+    /// Shown to keys that write or administer, as themselves.
+    #[serde(default)]
+    acl: Option<AclBody>,
     modified_at: Option<String>,
     indexed_at: String,
     text: String,
@@ -194,6 +194,10 @@ struct Document {
 impl Document {
     fn facts(&self) -> String {
         let attributes: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let side = |side: fn(&AclBody) -> &[EntryBody]| {
+            let entries = self.acl.iter().flat_map(|acl| side(acl).iter().map(ToString::to_string));
+            or_dash(Some(entries.collect::<Vec<_>>().join(", ")))
+        };
         pairs([
             ("document", self.document.clone()),
             ("title", self.title.clone()),
@@ -201,8 +205,9 @@ impl Document {
             ("version", format!("{} of {}", self.version, self.versions)),
             ("attributes", or_dash(Some(attributes.join(", ")))),
             ("source", or_dash(self.source.clone())),
-            ("allow", or_dash(Some(self.acl.allow.join(", ")))),
-            ("deny", or_dash(Some(self.acl.deny.join(", ")))),
+            ("allow", side(|acl| &acl.allow)),
+            ("deny", side(|acl| &acl.deny)),
+            ("label", or_dash(self.acl.as_ref().and_then(|acl| acl.label.clone()))),
             ("modified", or_dash(self.modified_at.as_deref().map(moment))),
             ("indexed", moment(&self.indexed_at)),
             ("text sha256", self.text_sha256.clone()),
@@ -355,10 +360,12 @@ pub(crate) async fn run(command: DocumentCommand) -> anyhow::Result<Ended> {
             let answer = server.send(server.tenant(Method::DELETE, &at.tenant, &["documents", &id])).await?;
             show(at.output(), &answer, written)?;
         }
-        DocumentCommand::Acl(SetAcl { id, allow, deny, nobody: _, at }) => {
+        DocumentCommand::Acl(SetAcl { id, allow, deny, nobody: _, label, at }) => {
             let server = at.connect()?;
             let request = server.tenant(Method::PUT, &at.tenant, &["documents", &id, "acl"]);
-            let answer = server.send(request.json(&json!({"allow": allow, "deny": deny}))).await?;
+            let entries = |side: Vec<String>| side.into_iter().map(EntryBody::from).collect();
+            let body = AclBody { allow: entries(allow), deny: entries(deny), label, unknown: None };
+            let answer = server.send(request.json(&body)).await?;
             show(at.output(), &answer, written)?;
         }
         DocumentCommand::History(Named { id, whom, at }) => {

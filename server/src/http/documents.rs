@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::acl::AclBody;
+use crate::http::admission::Writing;
 use crate::http::door::{As, Caller};
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
-use crate::http::submission::{AclBody, Envelope, body_bytes, expected_version, submission};
+use crate::http::submission::{Envelope, body_bytes, expected_version, submission};
 use crate::http::wire::{self, Body, Paging, Params, Place};
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -100,10 +102,10 @@ fn put_body(id: &DocumentId, put: &Put) -> PutBody {
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
     operation_id = "put_document", params(Wait), request_body = Envelope,
     responses((status = 200, body = PutBody), (status = 201, body = PutBody), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem)))]
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn put(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     Params(wait): Params<Wait>,
     headers: HeaderMap,
@@ -363,7 +365,7 @@ fn changed_answer(changed: &Changed) -> Answer {
         (status = 412, body = Problem)))]
 pub(crate) async fn delete(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
@@ -383,7 +385,7 @@ pub(crate) async fn delete(
     responses((status = 200, body = SeqBody), (status = 404, body = Problem), (status = 412, body = Problem)))]
 pub(crate) async fn put_acl(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     headers: HeaderMap,
     Body(body): Body<AclBody>,

@@ -10,12 +10,14 @@ use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Change, Changed, CurrentVersion, Deed, Expect, NewDocument, PutOutcome, Written};
+use crate::model::{
+    Change, Changed, CurrentVersion, Deed, Expect, Held, NewDocument, PutOutcome, Spending, UsageKind, Written,
+};
 use crate::store::{Connection, Store, WriteTx, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
-use crate::tables::{chain, tenants};
+use crate::tables::{chain, held, tenants, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -96,6 +98,7 @@ impl Catalog {
             }
             draft.objects.push(object(&id, stored.current.version, &stored.current.text_sha256));
             draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&acl).as_bytes())));
+            usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
             deed.done(tx, &tenant, Changed { version: stored.current.version, seq }).await.map(Some)
         })
         .await
@@ -115,18 +118,18 @@ impl Catalog {
             let mut tx = store.write(&tenant).await?;
             let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
             require(Some(&stored), &id, expect)?;
+            let doc = stored.current.doc;
+            let before = held::of(tx.connection(), &tenant, doc).await?;
             let seq = chain::next_seq(tx.connection(), &tenant).await?;
             sql("UPDATE documents SET live = 0, changed_seq = $3, deleted_at = $4 WHERE tenant = $1 AND doc = $2")
                 .bind(tenant.as_str())
-                .bind(stored.current.doc.0)
+                .bind(doc.0)
                 .bind(long(seq.0))
                 .bind(clock::now().0)
                 .execute(tx.connection())
                 .await?;
-            sql("UPDATE tenants SET documents = documents - 1 WHERE tenant = $1")
-                .bind(tenant.as_str())
-                .execute(tx.connection())
-                .await?;
+            held::settle(tx.connection(), &tenant, doc, before, Spending::WithinQuota).await?;
+            usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
             deed.draft.seq = Some(seq.0);
             deed.draft.objects.push(object(&id, stored.current.version, &stored.current.text_sha256));
             deed.done(tx, &tenant, Changed { version: stored.current.version, seq }).await.map(Some)
@@ -168,7 +171,13 @@ pub(crate) async fn put(
         blocks = Some(text::compress(&document.text).await?);
     }
     let write = Write { tenant: &tenant, document: &document, derived: &derived, change };
+    let held = match &before {
+        Some(before) => held::of(tx.connection(), &tenant, before.current.doc).await?,
+        None => Held::default(),
+    };
     let value = write.apply(&mut tx, before.as_ref(), blocks.as_deref().unwrap_or_default()).await?;
+    held::settle(tx.connection(), &tenant, value.doc, held, Spending::WithinQuota).await?;
+    write.count(&mut tx).await?;
     write.record(&value, &mut deed.draft);
     deed.done(tx, &tenant, value).await
 }
@@ -210,12 +219,6 @@ impl Write<'_> {
         let of = TextOf { tenant: self.tenant, doc, version };
         text::write(tx.connection(), of, blocks).await?;
         self.derived.insert(tx.connection(), of).await?;
-        if change == Change::Created {
-            sql("UPDATE tenants SET documents = documents + 1 WHERE tenant = $1")
-                .bind(self.tenant.as_str())
-                .execute(tx.connection())
-                .await?;
-        }
         Ok(self.outcome(doc, version, Some(seq), seq))
     }
 
@@ -278,6 +281,16 @@ impl Write<'_> {
         .bind(self.document.content_type.as_str())
         .execute(tx.connection())
         .await?;
+        Ok(())
+    }
+
+    /// Counts the write as used, and its bytes when they were taken in.
+    async fn count(&self, tx: &mut WriteTx) -> Result<()> {
+        if matches!(self.change, Change::Created | Change::NewVersion) {
+            let bytes = self.document.text.len() as u64;
+            usage::add(tx.connection(), self.tenant, UsageKind::IngestedBytes, bytes).await?;
+        }
+        usage::add(tx.connection(), self.tenant, UsageKind::Writes, 1).await?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Deed, Job, JobControl, JobEnd, JobKind, JobState, Lease, Written};
+use crate::model::{Deed, Job, JobControl, JobEnd, JobKind, JobState, Lease, TenantState, Written};
 use crate::store::{Connection, Reach, Row, in_task, sql, sql_of};
 use crate::tables::codec::{corrupt, long};
 use crate::tables::{chain, page, tenants};
@@ -45,7 +45,7 @@ impl Catalog {
         .await
     }
 
-    /// Takes the job that has waited longest, of whichever tenant, for the service's own workers.
+    /// Takes the job that has waited longest, of whichever tenant is served, for the service's own workers.
     pub async fn claim_job(&self) -> Result<Option<(TenantId, Job, Lease)>> {
         let store = self.store.clone();
         in_task(async move {
@@ -58,6 +58,7 @@ impl Catalog {
                  WHERE (tenant, job) IN (
                      SELECT tenant, job FROM jobs
                      WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
+                       AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
                      ORDER BY created_at, tenant, job LIMIT 1)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
@@ -66,6 +67,7 @@ impl Catalog {
                  WHERE (tenant, job) IN (
                      SELECT tenant, job FROM jobs
                      WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
+                       AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
                      ORDER BY created_at, tenant, job LIMIT 1 FOR UPDATE SKIP LOCKED)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
@@ -97,7 +99,7 @@ impl Catalog {
             let mut tx = store.write(&tenant).await?;
             let row = sql("UPDATE jobs SET done = $4, total = $5, note = $6, lease_until = $7
                  WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'
-                 RETURNING cancel_requested")
+                 RETURNING cancel_requested, (SELECT state FROM tenants WHERE tenant = $1) AS tenant_state")
             .bind(tenant.as_str())
             .bind(id.as_str())
             .bind(attempt)
@@ -108,7 +110,11 @@ impl Catalog {
             .fetch_optional(tx.connection())
             .await?;
             let row = row.ok_or_else(|| CatalogError::LeaseLost { job: id.to_string() })?;
-            let control = if row.flag("cancel_requested")? { JobControl::Cancel } else { JobControl::Continue };
+            let control = match (row.flag("cancel_requested")?, tenants::state_of(&row, "tenant_state")?) {
+                (true, _) => JobControl::Cancel,
+                (false, TenantState::Active) => JobControl::Continue,
+                (false, _) => JobControl::Wait,
+            };
             tx.commit().await?;
             Ok(control)
         })
@@ -123,7 +129,9 @@ impl Catalog {
                 JobEnd::Succeeded => (JobState::Succeeded, None),
                 JobEnd::Failed(reason) => (JobState::Failed, Some(cut(&reason))),
                 JobEnd::Cancelled => (JobState::Cancelled, None),
+                JobEnd::Deferred => (JobState::Queued, None),
             };
+            let finished_at = state.is_over().then(|| clock::now().0);
             let mut tx = store.write(&tenant).await?;
             let done = sql("UPDATE jobs SET state = $4, error = $5, finished_at = $6, lease_until = NULL
                  WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'")
@@ -132,7 +140,7 @@ impl Catalog {
             .bind(attempt)
             .bind(state.as_str())
             .bind(error)
-            .bind(clock::now().0)
+            .bind(finished_at)
             .execute(tx.connection())
             .await?;
             if done == 0 {

@@ -4,23 +4,32 @@ mod answers;
 mod chain;
 mod codec;
 mod derived;
+mod directory;
 mod documents;
 mod feed;
 mod generations;
 mod groups;
 mod history;
+mod held;
 mod jobs;
+mod key_uses;
 mod keys;
+mod nesting;
 mod page;
 mod passages;
 mod purges;
+mod quarantine;
 mod reads;
 mod record;
+mod removal;
 mod tenants;
 mod text;
+mod usage;
 mod verify;
 
+pub(crate) use key_uses::KeyUses;
 pub(crate) use record::Recorder;
+pub use removal::Removal;
 pub use verify::verify_record;
 
 /// What tests inside this crate reach for.
@@ -28,4 +37,5 @@ pub use verify::verify_record;
 pub(crate) mod testing {
     pub(crate) use super::codec::sha256;
     pub(crate) use super::documents::put;
+    pub(crate) use super::removal::TABLES;
 }

@@ -3,6 +3,7 @@
 use catena_access::acl::Rule;
 use catena_access::{Acl, Decision, Scope};
 use catena_domain::{DocNo, DocumentId, TenantId, Timestamp, VersionNo};
+use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::Result;
@@ -135,9 +136,9 @@ pub(crate) async fn admitting(connection: &mut Connection, scope: &Scope) -> Res
         .bind(scope.tenant().as_str())
         .fetch_all(connection)
         .await?;
-    let mut acls = Vec::new();
+    let (mut acls, now) = (Vec::new(), clock::now());
     for row in rows {
-        if row.acl("entries")?.decide(scope.principal()).is_admitted() {
+        if row.acl("entries")?.decide(scope.principal(), now).is_admitted() {
             acls.push(row.u32("acl")?);
         }
     }
@@ -155,9 +156,9 @@ pub(crate) async fn admitted(connection: &mut Connection, scope: &Scope, id: &Do
         .await?;
     let Some(row) = row else { return Ok(None) };
     let acl = row.acl("entries")?;
-    match acl.decide(scope.principal()) {
+    match acl.decide(scope.principal(), clock::now()) {
         Decision::Admitted(rule) => Ok(Some(Admitted { doc: DocNo(row.u32("doc")?), row, acl, rule })),
-        Decision::Denied(_) | Decision::NotAllowed => Ok(None),
+        Decision::Refused(_) | Decision::Unknown(_) => Ok(None),
     }
 }
 
