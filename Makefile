@@ -4,14 +4,15 @@ PYTHON ?= python3
 CARGO ?= cargo
 # Where cargo builds; `run` starts the program from there.
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
+RELEASED := $(or $(CARGO_TARGET_DIR),target)/release
 # For `run` and `bench`: what goes to the program, as in `make run ARGS="--listen 127.0.0.1:9000"`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench provision
+.PHONY: help run test check bench bench-catalog provision
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 provision: ## Fetch what is not source code (ONNX Runtime, the default model) into .catena, once.
 	$(PYTHON) deploy/provision/provision.py
@@ -36,5 +37,10 @@ check: ## Check format, lints, house rules, documentation and dependencies.
 	then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "cargo-deny is not installed: licences, bans and sources of dependencies were NOT checked."; fi
 
-bench: ## Measure, with optimised programs. Each question is a file in benches.
+bench: ## Measure relevance, with optimised programs. Each question is a file in benches.
 	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-relevance -- $(ARGS)
+
+bench-catalog: provision ## Measure writes, the gate, revocation and idle tenants, on SQLite and PostgreSQL.
+	$(CARGO) build --locked --release --bin catena
+	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-catalog -- \
+		--program $(RELEASED)/catena $(ARGS)

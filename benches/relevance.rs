@@ -8,17 +8,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
+use catena_benches::{OPERATOR_KEY, Service};
 use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
-const OPERATOR_KEY: &str = "relevance-bench-operator-key";
 const AT_ONCE: usize = 8;
 const PLACES: usize = 10;
 
@@ -54,12 +51,12 @@ struct Collection {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
-    let (_service, url) = start(&arguments.program, folder.path()).await?;
+    let service = Service::start(&arguments.program, folder.path(), &[]).await?;
     let client = reqwest::Client::new();
     println!("{:<12} {:>6} {:>8} {:>8} {:>8} {:>8}", "set", "docs", "queries", "hybrid", "lexical", "dense");
     for set in &arguments.sets {
         let collection = read(&arguments.data.join(set))?;
-        let tenant = Tenant::make(&client, &url, set).await?;
+        let tenant = Tenant::make(&client, &service.url, set).await?;
         tenant.put_all(&collection).await?;
         let mut row = format!("{set:<12} {:>6} {:>8}", collection.documents.len(), collection.queries.len());
         for mode in ["hybrid", "lexical", "dense"] {
@@ -69,25 +66,6 @@ async fn main() -> anyhow::Result<()> {
         println!("{row}");
     }
     Ok(())
-}
-
-async fn start(program: &Path, data: &Path) -> anyhow::Result<(Child, String)> {
-    let mut child = Command::new(program)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data)
-        .env("CATENA_OPERATOR_KEY", OPERATOR_KEY)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("{} cannot be started; build it first", program.display()))?;
-    let stdout = child.stdout.take().context("the service has no output")?;
-    let mut lines = BufReader::new(stdout).lines();
-    while let Some(line) = lines.next_line().await? {
-        if let Some(url) = line.strip_prefix("listening on ") {
-            return Ok((child, url.to_owned()));
-        }
-    }
-    bail!("the service ended before it listened; its log above says why")
 }
 
 fn read(folder: &Path) -> anyhow::Result<Collection> {

@@ -16,7 +16,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::allowance::Allowances;
+use crate::http::once::UnderWay;
+use crate::oidc::Oidc;
 use crate::operator;
+use crate::room::Room;
 use crate::settings::Settings;
 
 /// Requests at work at once; beyond it, the answer is "busy".
@@ -34,8 +38,12 @@ struct Parts {
     ingest: Ingest,
     retrieval: Retrieval,
     compute: Compute,
+    room: Room,
     operator_key: KeyHash,
+    oidc: Oidc,
     turns: Semaphore,
+    under_way: UnderWay,
+    allowances: Allowances,
     metrics: PrometheusHandle,
     caught_up: AtomicBool,
     stop: CancellationToken,
@@ -52,14 +60,19 @@ impl App {
         let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), compute.clone());
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone());
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;
+        let oidc = Oidc::new(&settings.oidc)?;
         let app = Self(Arc::new(Parts {
+            room: Room::of(&settings.data),
             settings,
             catalog,
             ingest,
             retrieval,
             compute,
             operator_key,
+            oidc,
             turns: Semaphore::new(REQUESTS_AT_ONCE),
+            under_way: UnderWay::default(),
+            allowances: Allowances::new(),
             metrics,
             caught_up: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -87,8 +100,20 @@ impl App {
         self.0.operator_key
     }
 
+    pub(crate) fn oidc(&self) -> &Oidc {
+        &self.0.oidc
+    }
+
     pub(crate) fn turns(&self) -> &Semaphore {
         &self.0.turns
+    }
+
+    pub(crate) fn under_way(&self) -> &UnderWay {
+        &self.0.under_way
+    }
+
+    pub(crate) fn allowances(&self) -> &Allowances {
+        &self.0.allowances
     }
 
     pub(crate) fn metrics(&self) -> &PrometheusHandle {
@@ -111,14 +136,30 @@ impl App {
         self.0.caught_up.store(true, Ordering::Release);
     }
 
+    /// The disk's room: an answer that failed for want of it says so here.
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
+    }
+
     /// What keeps the service from being ready, if anything.
-    pub(crate) fn unready(&self) -> Option<&'static str> {
+    pub(crate) async fn unready(&self) -> Option<&'static str> {
         if !self.0.caught_up.load(Ordering::Acquire) {
             return Some("the index is catching up with the catalog");
         }
         if !self.0.catalog.is_writable() {
-            return Some("the catalog's disk refused a write; free space or mend it, then restart");
+            return Some("the catalog takes no more writes, and the log says why; mend that, then restart");
         }
+        if !self.0.catalog.answers().await {
+            return Some("the catalog's database does not answer");
+        }
+        let (room, ingest) = (self.room(), self.ingest());
+        if ingest.lacks_room().await {
+            room.ran_out();
+        }
+        if room.is_short().await {
+            return Some("the disk is full; make room, and the service goes on by itself");
+        }
+        ingest.use_room().await;
         None
     }
 }

@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use catena_access::{Credential, Entry, KeyText, Operator, Pepper, Right, Rights, Scope};
+use catena_access::{Credential, Directory, Entry, KeyText, Operator, Pepper, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_catalog::{Expect, NewKey};
 use catena_domain::{ErrorKind, GroupName, KeyId, TenantId, UserName};
@@ -236,7 +236,7 @@ async fn load_one(app: &App, corpus: &Corpus, bar: &ProgressBar) -> anyhow::Resu
         catalog.create_tenant(&operator, &corpus.id, &corpus.name, ingest.recipe(), dimension, draft).await?;
     }
     for (group, members) in &corpus.groups {
-        catalog.put_group(&scope, group, members, draft("group.put")).await?;
+        catalog.put_group(&scope, group, members.iter().cloned().collect(), draft("group.put")).await?;
     }
     for kind in Kind::ALL {
         create_key(app, corpus, &scope, kind).await?;
@@ -264,6 +264,8 @@ async fn create_key(app: &App, corpus: &Corpus, scope: &Scope, kind: Kind) -> an
         rights: kind.rights(),
         user,
         groups: Vec::new(),
+        clearance: None,
+        expires_at: None,
     };
     match app.catalog().create_key(scope, key, draft("key.create")).await {
         Ok(_) => Ok(()),
@@ -308,6 +310,7 @@ fn credential(tenant: Option<&TenantId>, rights: &[Right]) -> anyhow::Result<Cre
         rights: Rights::of(rights),
         user: None,
         groups: Vec::new(),
+        clearance: None,
     })
 }
 
@@ -316,7 +319,7 @@ fn operator() -> anyhow::Result<Operator> {
 }
 
 fn scope(tenant: &TenantId) -> anyhow::Result<Scope> {
-    let entry = Entry { tenant, need: Right::Write, on_behalf: None, directory: Vec::new() };
+    let entry = Entry { tenant, need: Right::Write, on_behalf: None, directory: Directory::default() };
     Ok(credential(Some(tenant), &[Right::Write, Right::Admin])?.enter(entry)?)
 }
 
@@ -371,6 +374,6 @@ mod tests {
         let asker = catena_access::Principal::new(Some(kestrel.user.clone()), mine.map(|(group, _)| group.clone()));
         let keys =
             kestrel.folder.documents.iter().find(|document| document.id.as_str() == "eng/signing-keys.md").unwrap();
-        assert!(keys.acl.decide(&asker).is_admitted());
+        assert!(keys.acl.decide(&asker, catena_domain::Timestamp(0)).is_admitted());
     }
 }

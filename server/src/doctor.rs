@@ -1,7 +1,7 @@
 //! `catena doctor`: what a service would find here, what is missing, and how to mend it.
 //!
-//! Promises: looks only, but for opening the data folder as a service would; each finding is one line, and each missing
-//! thing comes with the way to get it. Does not: fetch or repair anything.
+//! Promises: looks only, but for opening the data folder and asking identity providers for their keys, as a service
+//! would; each finding is one line, and each missing thing comes with the way to get it. Does not: keep or repair anything.
 
 use std::fmt;
 use std::net::TcpListener;
@@ -13,6 +13,7 @@ use catena_catalog::{Catalog, CatalogError, Database};
 use catena_embedding::{Embedder, ModelSpec, check_library, find_library, open_model, registry_names};
 use catena_runtime::clock::Stopwatch;
 
+use crate::oidc::{Oidc, Trust};
 use crate::settings::Settings;
 
 /// The file that makes a folder a model.
@@ -85,6 +86,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let (usage, found) = data(&settings.data, &settings.database).await;
     say(found);
     say(address(settings, usage));
+    providers(&settings.oidc, &mut say).await;
     say(corpora(&settings.corpora));
     let (verdict, code) = match (all_there, usage) {
         (false, _) => ("Something is missing. Mend what is marked MISSING, then look again.", ExitCode::FAILURE),
@@ -208,6 +210,23 @@ fn address(settings: &Settings, usage: Use) -> Finding {
             remark("address", format!("{listen} is taken ({error}), by that service it seems"))
         }
         Err(error) => missing("address", format!("{listen} cannot be listened on: {error}; choose one with --listen")),
+    }
+}
+
+/// Whether the identity providers give their keys. A service starts without them.
+async fn providers(trusted: &[Trust], say: &mut impl FnMut(Finding)) {
+    let oidc = match Oidc::new(trusted) {
+        Ok(oidc) => oidc,
+        Err(error) => return say(missing("identity", format!("{error:#}"))),
+    };
+    for (name, seen) in oidc.look().await {
+        say(match seen {
+            Ok(0) => {
+                remark("identity", format!("{name} has no key for its `algorithms`, so no token of it is accepted"))
+            }
+            Ok(keys) => good("identity", format!("{name} gives its keys, {keys} of them for its `algorithms`")),
+            Err(error) => remark("identity", format!("{name}: {error}; its tokens are refused until this works")),
+        });
     }
 }
 

@@ -406,7 +406,7 @@ mod tests {
             let read = read(&corpora.join(tenant), None).unwrap();
             assert!(read.skipped.is_empty(), "{tenant}: {:?}", read.skipped);
             let found = read.documents.iter().find(|found| found.id.as_str() == document).unwrap();
-            let allow: Vec<String> = found.acl.allow().iter().map(ToString::to_string).collect();
+            let allow: Vec<String> = found.acl.lists().unwrap().allow().iter().map(ToString::to_string).collect();
             assert_eq!((allow, found.history.len()), (vec![group.to_owned()], earlier));
         }
     }

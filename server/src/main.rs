@@ -3,6 +3,7 @@
 //! `serve` runs the service, `doctor` says what it would find, `backup` and `restore` read and write where it keeps what it
 //! knows; every other command is a client of the HTTP API.
 
+mod allowance;
 mod app;
 mod backup;
 mod client;
@@ -11,7 +12,9 @@ mod doctor;
 mod folder;
 mod http;
 mod mcp;
+mod oidc;
 mod operator;
+mod room;
 mod serve;
 mod settings;
 
@@ -55,10 +58,10 @@ struct ServeArguments {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Keep the catalog in PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with a role that owns nothing.
-    #[arg(long, env = "CATENA_CATALOG", hide_env_values = true, value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     catalog: Option<String>,
     /// The same as the role that owns the schema, to bring it up to date at this start.
-    #[arg(long, env = "CATENA_CATALOG_OWNER", hide_env_values = true, value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     catalog_owner: Option<String>,
     /// Where to listen; only this machine reaches the default, 127.0.0.1:8080.
     #[arg(long)]

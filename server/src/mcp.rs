@@ -21,6 +21,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::allowance::Rate;
 use crate::app::App;
 use crate::http::context::{BudgetBody, ContextAsk, LimitsBody, default_tokenizer};
 use crate::http::door::{As, Caller};
@@ -121,6 +122,7 @@ impl Door {
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "context").await?;
+            caller.spend(&self.0, Rate::Queries)?;
             context::run(&self.0, &caller, &scope, ask).await
         };
         told_in_words(answer.await)
@@ -148,6 +150,7 @@ impl Door {
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "search").await?;
+            caller.spend(&self.0, Rate::Queries)?;
             search::run(&self.0, &caller, &scope, ask).await
         };
         told(answer.await)

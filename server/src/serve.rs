@@ -17,7 +17,7 @@ use crate::{demo, http};
 /// How long requests and jobs that are at work may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// How often the figures are folded.
+/// How often the figures are folded, and idle tenants forgotten.
 const UPKEEP: Duration = Duration::from_secs(10);
 
 /// Runs the service until SIGTERM or an interrupt.
@@ -39,7 +39,16 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
         async move { ingest.run_jobs(stop).await }
     });
-    let upkeep = tokio::spawn(keep_figures(app.clone()));
+    let house = tokio::spawn({
+        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
+        let purge_after = app.settings().purge_deleted_after;
+        async move { ingest.keep_house(purge_after, stop).await }
+    });
+    let removals = tokio::spawn({
+        let app = app.clone();
+        async move { app.ingest().run_removals(app.stop().clone(), |tenant| app.retrieval().forget(tenant)).await }
+    });
+    let upkeep = tokio::spawn(upkeep(app.clone()));
     let stopped = {
         let app = app.clone();
         async move {
@@ -54,7 +63,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
     upkeep.abort();
-    let _ = tokio::time::timeout(DRAIN, jobs).await;
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals) }).await;
     app.catalog().close().await?;
     Ok(())
 }
@@ -100,11 +109,13 @@ impl StopSignals {
     }
 }
 
-/// Folds timings into their histograms now and then, so that they do not pile up where nobody scrapes.
-async fn keep_figures(app: App) {
+/// Folds timings into their histograms now and then, so that they do not pile up where nobody scrapes, and forgets the
+/// measures of tenants that are at rest.
+async fn upkeep(app: App) {
     loop {
         clock::pause(UPKEEP).await;
         app.metrics().run_upkeep();
+        app.allowances().forget_idle();
     }
 }
 

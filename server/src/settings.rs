@@ -5,15 +5,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use catena_catalog::{Database, PostgresPlace};
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
+use reqwest::Url;
 use serde::Deserialize;
+
+use crate::oidc;
 
 /// The file that is read when `--config` names no other.
 const DEFAULT_FILE: &str = "catena.toml";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Variables that start like a setting and are none of the service's.
 const OTHER_VARIABLES: [&str; 7] = [
     "CATENA_URL",
@@ -43,6 +49,9 @@ pub(crate) struct Given {
     allowed_origins: Option<Vec<String>>,
     log_format: Option<LogFormatName>,
     corpora: Option<PathBuf>,
+    purge_deleted_after_days: Option<u32>,
+    public_url: Option<String>,
+    oidc: Option<Vec<oidc::Given>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -87,6 +96,9 @@ pub(crate) struct Settings {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) corpora: PathBuf,
+    pub(crate) purge_deleted_after: Option<Duration>,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) oidc: Vec<oidc::Trust>,
     pub(crate) demo: Demo,
 }
 
@@ -120,6 +132,9 @@ impl Settings {
                 Some(LogFormatName::Text) | None => LogFormat::Text,
             },
             corpora: given.corpora.unwrap_or_else(|| PathBuf::from("corpora")),
+            purge_deleted_after: given.purge_deleted_after_days.map(|days| DAY * days),
+            public_url: given.public_url.as_deref().map(oidc::public_address).transpose()?,
+            oidc: oidc::Trust::all(given.oidc.unwrap_or_default())?,
             demo: flags.demo,
         };
         settings.check()?;
@@ -144,6 +159,7 @@ impl Settings {
             hosts.push(ip.to_string());
         }
         hosts.extend(self.allowed_hosts.iter().cloned());
+        hosts.extend(self.public_url.as_ref().and_then(Url::host_str).map(str::to_owned));
         hosts
     }
 }
@@ -165,6 +181,9 @@ impl Given {
             allowed_origins: self.allowed_origins.or(other.allowed_origins),
             log_format: self.log_format.or(other.log_format),
             corpora: self.corpora.or(other.corpora),
+            purge_deleted_after_days: self.purge_deleted_after_days.or(other.purge_deleted_after_days),
+            public_url: self.public_url.or(other.public_url),
+            oidc: self.oidc.or(other.oidc),
         }
     }
 }
@@ -210,7 +229,7 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }
-            "workers" | "open_tenants" => {
+            "workers" | "open_tenants" | "purge_deleted_after_days" => {
                 let number: i64 = value.parse().with_context(|| format!("{name}={value} is not a number"))?;
                 toml::Value::Integer(number)
             }

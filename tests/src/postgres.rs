@@ -36,13 +36,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const SETTINGS: &[&str] = &[
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "fsync=off",
     "synchronous_commit=on",
-    "full_page_writes=off",
     "shared_buffers=32MB",
     "max_connections=200",
     "log_statement=none",
 ];
+/// What a commit need not do when nobody reads the disk again.
+const VOLATILE: &[&str] = &["fsync=off", "full_page_writes=off"];
+/// What it does otherwise.
+const DURABLE: &[&str] = &["fsync=on", "full_page_writes=on"];
 /// Makes a server's data and runs it until it ends or this process does, then removes the folder. `$1` is the folder,
 /// `$2` that of the programs, the rest is for the server. A server that only begins misses its first signal.
 const KEEPER: &str = r#"exec 3<&0 </dev/null; folder=$1; bin=$2; shift 2; cd "$folder" || exit 1
@@ -73,16 +75,22 @@ pub struct Database {
 /// The server of this process, started by the first call.
 pub fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
-    SHARED.get_or_init(Postgres::start)
+    SHARED.get_or_init(|| Postgres::start(VOLATILE))
 }
 
 impl Postgres {
-    fn start() -> Self {
+    /// A server of its own whose commits reach the disk, for measuring.
+    #[must_use]
+    pub fn durable() -> Self {
+        Self::start(DURABLE)
+    }
+
+    fn start(settings: &[&str]) -> Self {
         let started = Instant::now();
         let user = User::unprivileged();
         let password = random();
         let (bin, port, alive) = (0..START_ATTEMPTS)
-            .find_map(|_| serve(&user, &password))
+            .find_map(|_| serve(&user, &password, settings))
             .expect("PostgreSQL starts; what it said is above");
         let mut server =
             Self { bin, port, password, took: Duration::ZERO, databases: AtomicU64::new(0), _alive: alive };
@@ -234,7 +242,7 @@ impl Drop for Home {
 }
 
 /// Starts a server on a free port and waits until it is ready; `None`, with its last words shown, when it ended instead.
-fn serve(user: &User, password: &str) -> Option<(PathBuf, u16, (Child, ChildStdin))> {
+fn serve(user: &User, password: &str, settings: &[&str]) -> Option<(PathBuf, u16, (Child, ChildStdin))> {
     let home = Home::new(user);
     let bin = find::folder_for(user, &home);
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
@@ -243,7 +251,7 @@ fn serve(user: &User, password: &str) -> Option<(PathBuf, u16, (Child, ChildStdi
         File::options().create_new(true).read(true).append(true).open(home.path().join("log")).expect("a log");
     let mut command = user.command(Path::new("sh"));
     command.args(["-c", KEEPER, "sh"]).arg(home.path()).arg(&bin).arg("-c").arg(format!("port={port}"));
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().chain(settings) {
         command.args(["-c", setting]);
     }
     let output = || log.try_clone().expect("a second handle");

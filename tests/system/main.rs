@@ -9,18 +9,28 @@ mod backup;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod mcp;
+#[cfg(test)]
+mod oidc;
+#[cfg(test)]
+mod once;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
 mod reindex;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod tenants;

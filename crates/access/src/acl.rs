@@ -1,19 +1,25 @@
 //! Access lists of documents, and the decision they make.
 //!
 //! [`Acl::decide`] is what the gate asks. The index pre-filters with other code on purpose: two decisions that disagree
-//! are a defect that shows itself.
+//! are a defect that shows itself. Does not: read a clock, or know which label is above which.
+
+mod decision;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use catena_domain::{GroupName, NameError, UserName, limits};
+use catena_domain::{GroupName, Label, NameError, UserName, limits};
 
-use crate::principal::Principal;
+pub use decision::{Decision, Grant, Reason, Rule, Why};
+pub use window::Window;
 
-/// One entry of an access list.
+/// Whom an entry of an access list names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AclEntry {
+pub enum Who {
     /// Everyone in the tenant.
     Everyone,
     /// Members of one group.
@@ -22,23 +28,54 @@ pub enum AclEntry {
     User(UserName),
 }
 
-impl AclEntry {
-    fn names(&self, principal: &Principal) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::Group(group) => principal.groups.contains(group),
-            Self::User(user) => principal.user.as_ref() == Some(user),
-        }
-    }
-}
-
-impl fmt::Display for AclEntry {
+impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everyone => f.write_str("everyone"),
             Self::Group(group) => write!(f, "group:{group}"),
             Self::User(user) => write!(f, "user:{user}"),
         }
+    }
+}
+
+impl FromStr for Who {
+    type Err = AclError;
+
+    fn from_str(text: &str) -> Result<Self, AclError> {
+        let named = |reason| AclError::Name { entry: text.to_owned(), reason };
+        if text == "everyone" {
+            return Ok(Self::Everyone);
+        }
+        if let Some(user) = text.strip_prefix("user:") {
+            return UserName::new(user).map(Self::User).map_err(named);
+        }
+        if let Some(group) = text.strip_prefix("group:") {
+            return GroupName::new(group).map(Self::Group).map_err(named);
+        }
+        Err(AclError::Form { entry: text.to_owned() })
+    }
+}
+
+/// One entry of an access list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AclEntry {
+    /// Whom it names.
+    pub who: Who,
+    /// When it holds.
+    pub window: Window,
+}
+
+impl From<Who> for AclEntry {
+    /// An entry that always holds.
+    fn from(who: Who) -> Self {
+        Self { who, window: Window::ALWAYS }
+    }
+}
+
+impl fmt::Display for AclEntry {
+    /// For people and the record; the wire and the catalog have forms of their own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.who, self.window)
     }
 }
 
@@ -59,6 +96,28 @@ pub enum AclError {
         /// What is wrong with it.
         reason: NameError,
     },
+    /// The label is no label.
+    #[error("in an acl: {0}")]
+    Label(NameError),
+    /// A bound of an entry is no time.
+    #[error("{text:?} as {field} of an acl entry is not a time; write it like 2026-05-04T10:00:00Z")]
+    Time {
+        /// Which bound.
+        field: &'static str,
+        /// The bound as given.
+        text: String,
+    },
+    /// A window in which there is no moment.
+    #[error("an acl entry holds from {from} until {until}, which is never; from must be before until")]
+    Window {
+        /// Its first moment.
+        from: String,
+        /// The first moment after it.
+        until: String,
+    },
+    /// An acl that says both that it is unknown and what it is.
+    #[error("an unknown acl stands alone; leave out either unknown, or allow, deny and label")]
+    NotAlone,
     /// Too many entries.
     #[error("an acl list has {entries} entries; the limit is {}; use a group", limits::ACL_ENTRIES_MAX)]
     TooMany {
@@ -67,74 +126,70 @@ pub enum AclError {
     },
 }
 
-impl FromStr for AclEntry {
-    type Err = AclError;
+/// What is known of who may see a document. Equal ones are equal texts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Acl {
+    /// These lists decide.
+    Lists(Lists),
+    /// The source could not say who may see the document.
+    Unknown(UnknownReason),
+}
 
-    fn from_str(text: &str) -> Result<Self, AclError> {
-        let named = |reason| AclError::Name { entry: text.to_owned(), reason };
-        if text == "everyone" {
-            return Ok(Self::Everyone);
-        }
-        if let Some(user) = text.strip_prefix("user:") {
-            return UserName::new(user).map(Self::User).map_err(named);
-        }
-        if let Some(group) = text.strip_prefix("group:") {
-            return GroupName::new(group).map(Self::Group).map_err(named);
-        }
-        Err(AclError::Form { entry: text.to_owned() })
+impl Default for Acl {
+    /// Empty lists: nobody but the tenant's administrators.
+    fn default() -> Self {
+        Self::Lists(Lists::default())
     }
-}
-
-/// What an access list says to a principal, with the entry that decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Admitted, by this rule.
-    Admitted(Rule),
-    /// Refused: a deny entry names the principal.
-    Denied(AclEntry),
-    /// Refused: no allow entry names the principal.
-    NotAllowed,
-}
-
-impl Decision {
-    /// Whether the principal may see the document.
-    #[must_use]
-    pub fn is_admitted(&self) -> bool {
-        matches!(self, Self::Admitted(_))
-    }
-}
-
-/// Why a principal was admitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rule {
-    /// By an entry of the allow list.
-    Entry(AclEntry),
-    /// As an administrator of the tenant.
-    Administrator,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Entry(entry) => write!(f, "allow {entry}"),
-            Self::Administrator => f.write_str("tenant administrator"),
-        }
-    }
-}
-
-/// The access list of a document: sorted, without repetition, so that equal lists are equal texts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Acl {
-    allow: BTreeSet<AclEntry>,
-    deny: BTreeSet<AclEntry>,
 }
 
 impl Acl {
-    /// A list from its two sides as text, as they come in requests and mapping files.
+    /// Lists from both sides as text, as they come from the command line; every entry always holds.
     pub fn parse<S: AsRef<str>>(allow: &[S], deny: &[S]) -> Result<Self, AclError> {
-        Ok(Self { allow: parse_side(allow)?, deny: parse_side(deny)? })
+        let parse = |side: &[S]| -> Result<Vec<AclEntry>, AclError> {
+            bounded(side.len())?;
+            side.iter().map(|entry| entry.as_ref().parse().map(Who::into)).collect()
+        };
+        Self::of(parse(allow)?, parse(deny)?, None)
     }
 
+    /// Lists from both sides, in any order, and the label that the document carries.
+    pub fn of(allow: Vec<AclEntry>, deny: Vec<AclEntry>, label: Option<Label>) -> Result<Self, AclError> {
+        bounded(allow.len())?;
+        bounded(deny.len())?;
+        let (allow, deny) = (allow.into_iter().collect(), deny.into_iter().collect());
+        Ok(Self::Lists(Lists { allow, deny, label }))
+    }
+
+    /// What a connector writes that could not read who may see a document.
+    #[must_use]
+    pub fn unknown(reason: &str) -> Self {
+        Self::Unknown(UnknownReason::new(reason))
+    }
+
+    /// The lists, if they are known.
+    #[must_use]
+    pub fn lists(&self) -> Option<&Lists> {
+        match self {
+            Self::Lists(lists) => Some(lists),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+fn bounded(entries: usize) -> Result<(), AclError> {
+    if entries > limits::ACL_ENTRIES_MAX { Err(AclError::TooMany { entries }) } else { Ok(()) }
+}
+
+/// Who may see a document, who may not, and the clearance that it asks for besides. Each side is sorted, without
+/// repetition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Lists {
+    allow: BTreeSet<AclEntry>,
+    deny: BTreeSet<AclEntry>,
+    label: Option<Label>,
+}
+
+impl Lists {
     /// Who may see the document.
     #[must_use]
     pub fn allow(&self) -> &BTreeSet<AclEntry> {
@@ -147,101 +202,36 @@ impl Acl {
         &self.deny
     }
 
-    /// Decides for `principal`. Deny wins; administrators are admitted unless denied; nobody is never admitted.
+    /// The label for which one must be cleared, if the document has one.
     #[must_use]
-    pub fn decide(&self, principal: &Principal) -> Decision {
-        if principal.nobody {
-            return Decision::NotAllowed;
-        }
-        if let Some(entry) = self.deny.iter().find(|entry| entry.names(principal)) {
-            return Decision::Denied(entry.clone());
-        }
-        if let Some(entry) = self.allow.iter().find(|entry| entry.names(principal)) {
-            return Decision::Admitted(Rule::Entry(entry.clone()));
-        }
-        if principal.administrator {
-            return Decision::Admitted(Rule::Administrator);
-        }
-        Decision::NotAllowed
+    pub fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
     }
 }
 
-fn parse_side<S: AsRef<str>>(entries: &[S]) -> Result<BTreeSet<AclEntry>, AclError> {
-    if entries.len() > limits::ACL_ENTRIES_MAX {
-        return Err(AclError::TooMany { entries: entries.len() });
+/// Why an access list is unknown, as its source says it: one line, bounded.
+///
+/// Made of any text, so that no document stays visible because the reason for hiding it was put badly.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UnknownReason(Box<str>);
+
+impl UnknownReason {
+    fn new(text: &str) -> Self {
+        let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let line = line.trim();
+        let kept = line[..line.floor_char_boundary(limits::ACL_UNKNOWN_BYTES_MAX)].trim_end();
+        Self(if kept.is_empty() { "no reason was given" } else { kept }.into())
     }
-    entries.iter().map(|entry| entry.as_ref().parse()).collect()
+
+    /// The reason as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn user(name: &str) -> Principal {
-        Principal::new(Some(UserName::new(name).unwrap()), [])
-    }
-
-    fn member(name: &str, group: &str) -> Principal {
-        Principal::new(Some(UserName::new(name).unwrap()), [GroupName::new(group).unwrap()])
-    }
-
-    fn acl(allow: &[&str], deny: &[&str]) -> Acl {
-        Acl::parse(allow, deny).unwrap()
-    }
-
-    #[test]
-    fn an_empty_acl_admits_nobody_but_administrators() {
-        let empty = Acl::default();
-        assert!(!empty.decide(&user("ann")).is_admitted());
-        let administrator = Principal { administrator: true, ..Principal::default() };
-        assert!(empty.decide(&administrator).is_admitted());
-        assert!(!acl(&["everyone"], &["everyone"]).decide(&administrator).is_admitted());
-    }
-
-    #[test]
-    fn deny_wins_over_every_way_of_being_allowed() {
-        let list = acl(&["everyone", "user:ann", "group:eng"], &["group:contractors"]);
-        assert!(list.decide(&member("ann", "eng")).is_admitted());
-        let contractor = Principal::new(
-            Some(UserName::new("ann").unwrap()),
-            [GroupName::new("eng").unwrap(), GroupName::new("contractors").unwrap()],
-        );
-        assert!(!list.decide(&contractor).is_admitted());
-    }
-
-    #[test]
-    fn nobody_is_admitted_to_nothing() {
-        let nobody = Principal { nobody: true, administrator: true, ..Principal::default() };
-        assert!(!acl(&["everyone"], &[]).decide(&nobody).is_admitted());
-    }
-
-    #[test]
-    fn a_user_is_not_a_group_of_the_same_name() {
-        assert!(!acl(&["group:ann"], &[]).decide(&user("ann")).is_admitted());
-        assert!(acl(&["user:ann"], &[]).decide(&user("ann")).is_admitted());
-    }
-
-    #[test]
-    fn an_unknown_entry_is_refused_with_the_known_forms() {
-        let error = Acl::parse(&["role:admin"], &[]).unwrap_err();
-        assert!(error.to_string().contains("everyone, user:NAME or group:NAME"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn adding_a_deny_never_admits_anyone(
-            allow in prop::collection::vec("(everyone|user:[ab]|group:[ab])", 0..4),
-            deny in prop::collection::vec("(everyone|user:[ab]|group:[ab])", 0..3),
-            more in "(everyone|user:[ab]|group:[ab])",
-            name in "[ab]", group in "[abc]",
-        ) {
-            let principal = member(&name, &group);
-            let before = Acl::parse(&allow, &deny).unwrap().decide(&principal).is_admitted();
-            let mut stricter = deny.clone();
-            stricter.push(more);
-            let after = Acl::parse(&allow, &stricter).unwrap().decide(&principal).is_admitted();
-            prop_assert!(before || !after);
-        }
+impl fmt::Display for UnknownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

@@ -1,8 +1,8 @@
 //! Credentials, and the proof that one may act inside one tenant.
 
-use catena_domain::{GroupName, KeyId, TenantId, UserName};
+use catena_domain::{GroupName, KeyId, Label, TenantId, UserName};
 
-use crate::principal::{OnBehalf, Principal};
+use crate::principal::{Clearance, OnBehalf, Principal};
 use crate::rights::{Right, Rights};
 
 /// A credential whose secret was checked.
@@ -20,6 +20,8 @@ pub struct Credential {
     pub user: Option<UserName>,
     /// Groups that the key itself carries.
     pub groups: Vec<GroupName>,
+    /// The label up to which the key itself is cleared.
+    pub clearance: Option<Label>,
 }
 
 /// Why a credential was turned away.
@@ -33,6 +35,26 @@ pub enum Denied {
     Right(Right),
 }
 
+/// Whom a request concerns, as far as it is known before the tenant's directory was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Concerned<'a> {
+    /// The user.
+    pub user: Option<&'a UserName>,
+    /// Groups that the credential carries or that the caller vouches for.
+    pub groups: &'a [GroupName],
+    /// The label up to which the credential is cleared by itself.
+    pub clearance: Option<&'a Label>,
+}
+
+/// What a tenant's directory says of whom a request concerns. Empty, it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Directory {
+    /// All groups of the user, through other groups as well.
+    pub groups: Vec<GroupName>,
+    /// The labels of the tenant, and which of them the user is cleared for.
+    pub clearance: Clearance,
+}
+
 /// What a credential asks to do.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
@@ -42,17 +64,18 @@ pub struct Entry<'a> {
     pub need: Right,
     /// For whom, if not for itself.
     pub on_behalf: Option<OnBehalf>,
-    /// Groups that the tenant's directory gives to the user concerned.
-    pub directory: Vec<GroupName>,
+    /// What the tenant's directory says of whom it concerns.
+    pub directory: Directory,
 }
 
 impl Credential {
-    /// The user concerned by a request of this credential: whose groups to look up before entering.
+    /// Whom a request of this credential concerns: what to ask the directory about before entering. On behalf of a
+    /// user, the credential's own groups and clearance count for nothing.
     #[must_use]
-    pub fn user_concerned<'a>(&'a self, on_behalf: Option<&'a OnBehalf>) -> Option<&'a UserName> {
+    pub fn concerned<'a>(&'a self, on_behalf: Option<&'a OnBehalf>) -> Concerned<'a> {
         match on_behalf {
-            Some(behalf) => behalf.user.as_ref(),
-            None => self.user.as_ref(),
+            Some(behalf) => Concerned { user: behalf.user.as_ref(), groups: &behalf.groups, clearance: None },
+            None => Concerned { user: self.user.as_ref(), groups: &self.groups, clearance: self.clearance.as_ref() },
         }
     }
 
@@ -74,17 +97,19 @@ impl Credential {
         Ok(Scope { tenant: entry.tenant.clone(), principal, rights, actor: self.key.clone(), on_behalf })
     }
 
-    fn principal(&self, on_behalf: Option<OnBehalf>, directory: Vec<GroupName>, operator: bool) -> Principal {
+    fn principal(&self, on_behalf: Option<OnBehalf>, directory: Directory, operator: bool) -> Principal {
         match on_behalf {
             Some(behalf) => Principal {
                 user: behalf.user,
-                groups: behalf.groups.into_iter().chain(directory).collect(),
+                groups: behalf.groups.into_iter().chain(directory.groups).collect(),
+                clearance: directory.clearance,
                 administrator: false,
                 nobody: false,
             },
             None => Principal {
                 user: self.user.clone(),
-                groups: self.groups.iter().cloned().chain(directory).collect(),
+                groups: self.groups.iter().cloned().chain(directory.groups).collect(),
+                clearance: directory.clearance,
                 administrator: self.rights.has(Right::Admin) && !operator,
                 nobody: operator,
             },
@@ -170,6 +195,9 @@ impl Operator {
 mod tests {
     use super::*;
     use crate::acl::Acl;
+    use catena_domain::Timestamp;
+
+    const NOW: Timestamp = Timestamp(0);
 
     fn tenant(id: &str) -> TenantId {
         TenantId::new(id).unwrap()
@@ -183,11 +211,12 @@ mod tests {
             rights: Rights::of(rights),
             user: None,
             groups: vec![],
+            clearance: None,
         }
     }
 
     fn entry(tenant: &TenantId, need: Right) -> Entry<'_> {
-        Entry { tenant, need, on_behalf: None, directory: vec![] }
+        Entry { tenant, need, on_behalf: None, directory: Directory::default() }
     }
 
     #[test]
@@ -214,7 +243,21 @@ mod tests {
         assert_eq!(key(&[Right::Read, Right::Admin]).enter(ask()), Err(Denied::Right(Right::Impersonate)));
         let scope = key(&[Right::Read, Right::Admin, Right::Impersonate]).enter(ask()).unwrap();
         assert!(!scope.principal().is_administrator());
-        assert!(!Acl::default().decide(scope.principal()).is_admitted());
+        assert!(!Acl::default().decide(scope.principal(), NOW).is_admitted());
+    }
+
+    #[test]
+    fn what_a_key_carries_counts_for_itself_and_not_for_those_it_speaks_for() {
+        let secret = Label::new("secret").unwrap();
+        let groups = vec![GroupName::new("eng").unwrap()];
+        let user = UserName::new("bob").ok();
+        let app = Credential { user, groups, clearance: Some(secret.clone()), ..key(&[Right::Read]) };
+        let itself = app.concerned(None);
+        assert_eq!((itself.user, itself.groups), (app.user.as_ref(), &app.groups[..]));
+        assert_eq!(itself.clearance, Some(&secret));
+        let behalf = OnBehalf { user: UserName::new("ann").ok(), groups: vec![] };
+        let concerned = app.concerned(Some(&behalf));
+        assert_eq!(concerned, Concerned { user: behalf.user.as_ref(), groups: &[], clearance: None });
     }
 
     #[test]
@@ -222,8 +265,8 @@ mod tests {
         let operator = Credential { tenant: None, ..key(&[Right::Operator]) };
         let scope = operator.enter(entry(&tenant("acme"), Right::Admin)).unwrap();
         let open = Acl::parse(&["everyone"], &[]).unwrap();
-        assert!(!open.decide(scope.principal()).is_admitted());
-        assert!(!open.decide(Scope::service(&tenant("acme")).principal()).is_admitted());
+        assert!(!open.decide(scope.principal(), NOW).is_admitted());
+        assert!(!open.decide(Scope::service(&tenant("acme")).principal(), NOW).is_admitted());
         assert_eq!(operator.enter(entry(&tenant("acme"), Right::Read)), Err(Denied::Right(Right::Read)));
     }
 }

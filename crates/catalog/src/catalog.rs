@@ -1,18 +1,23 @@
 //! The handle to a catalog. Its methods, which lie beside the statements that they run, are the port.
 
 use std::path::Path;
+use std::time::Duration;
 
 use catena_access::Pepper;
 
 use crate::error::Result;
-use crate::store::{Database, Store};
-use crate::tables::Recorder;
+use crate::store::{Database, Reach, Store};
+use crate::tables::{KeyUses, Recorder};
+
+/// How long the database may take to begin a transaction before it counts as gone.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// An open catalog. Cloning gives another handle to the same one.
 #[derive(Clone)]
 pub struct Catalog {
     pub(crate) store: Store,
     pub(crate) recorder: Recorder,
+    pub(crate) key_uses: KeyUses,
 }
 
 impl Catalog {
@@ -21,7 +26,8 @@ impl Catalog {
     pub async fn open(folder: &Path, database: &Database) -> Result<Self> {
         let store = Store::open(folder, database).await?;
         let recorder = Recorder::start(store.clone());
-        Ok(Self { store, recorder })
+        let key_uses = KeyUses::start(store.clone());
+        Ok(Self { store, recorder, key_uses })
     }
 
     /// The installation's secret.
@@ -36,9 +42,16 @@ impl Catalog {
         self.store.is_writable()
     }
 
+    /// Whether the database answers, within a bounded time.
+    pub async fn answers(&self) -> bool {
+        let ask = async { self.store.read(Reach::Installation).await.map(|_| ()) };
+        tokio::time::timeout(ANSWER_WAIT, ask).await.is_ok_and(|asked| asked.is_ok())
+    }
+
     /// Ends all work: transactions under way are finished, and the folder is free for another process. What is asked
     /// of any handle afterwards fails.
     pub async fn close(&self) -> Result<()> {
+        self.key_uses.write_down().await;
         self.store.close().await
     }
 }

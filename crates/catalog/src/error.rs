@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catena_domain::{ErrorKind, TenantId};
+use catena_domain::{DocumentId, ErrorKind, TenantId};
+
+use crate::model::Exceeded;
 
 /// Why the catalog refused or failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -143,6 +145,9 @@ pub enum CatalogError {
         /// How, and what would be right.
         reason: String,
     },
+    /// The tenant may not have so much.
+    #[error("{0}")]
+    QuotaExceeded(Exceeded),
     /// The state is not what the caller believed.
     #[error("{what} {reason}")]
     Conflict {
@@ -151,6 +156,23 @@ pub enum CatalogError {
         /// How.
         reason: &'static str,
     },
+    /// A document is not what the writer says that it is.
+    #[error("document {document} {reason}")]
+    Precondition {
+        /// The document.
+        document: DocumentId,
+        /// How it differs.
+        reason: &'static str,
+    },
+    /// Vectors that were known a moment ago are gone, as after a purge.
+    #[error("{missing} chunks have no vector, given or stored; ask again which vectors are known, and send the rest")]
+    VectorsMissing {
+        /// Chunks concerned.
+        missing: u64,
+    },
+    /// A request of the same name was done meanwhile; this one changed nothing.
+    #[error("a request of the same name was done meanwhile; ask for its answer")]
+    Repeated,
     /// The tenant does not exist, or not any more.
     #[error("there is no tenant {tenant}")]
     TenantGone {
@@ -229,6 +251,18 @@ impl CatalogError {
         Self::Chance(Arc::new(error))
     }
 
+    /// Whether the disk has no room for what was to be written. The catalog goes on when there is room again.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => crate::store::is_full(source),
+            Self::Folder { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -248,10 +282,15 @@ impl CatalogError {
             | Self::Storage { .. }
             | Self::Chance(_)
             | Self::NotWritable => ErrorKind::Unavailable,
-            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Busy { .. } | Self::QuotaExceeded(_) => ErrorKind::Busy,
             Self::Invalid { .. } => ErrorKind::Invalid,
             Self::BackupNewer { .. } | Self::BackupRefused { .. } => ErrorKind::Invalid,
-            Self::Conflict { .. } | Self::LeaseLost { .. } | Self::NotEmpty { .. } => ErrorKind::Conflict,
+            Self::Conflict { .. }
+            | Self::LeaseLost { .. }
+            | Self::NotEmpty { .. }
+            | Self::Precondition { .. }
+            | Self::VectorsMissing { .. }
+            | Self::Repeated => ErrorKind::Conflict,
             Self::TenantGone { .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } | Self::BackupDamaged { .. } => ErrorKind::Corrupt,
             Self::Lost => ErrorKind::Internal,

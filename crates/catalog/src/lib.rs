@@ -13,6 +13,7 @@ mod error;
 mod folder;
 mod model;
 mod store;
+mod stored_acl;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,12 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Change, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Document, DocumentRow, Embedding,
-    Expect, GenerationRow, GenerationState, IndexChanges, IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeyRow,
-    Lease, NewChunk, NewContext, NewDocument, NewKey, Page, PassageKey, PutOutcome, StoredKey, StoredLeaf,
-    StoredPassage, StoredText, Tenant, VersionRow, Written,
+    Change, Changed, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Deed, DeletedRow, Document,
+    DocumentRow, Embedding, Exceeded, Expect, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges,
+    IndexRow, Job, JobControl, JobEnd, JobKind, JobState, KeptAnswer, KeyRow, Lease, Member, NewChunk, NewContext,
+    NewDocument, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota, Quotas,
+    Restorable, Service, Spending, Standing, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant,
+    TenantChange, TenantState, Usage, UsageKind, Used, Version, VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
-pub use tables::verify_record;
+pub use tables::{Removal, verify_record};

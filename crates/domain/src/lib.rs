@@ -10,6 +10,7 @@ pub mod numbers;
 
 pub use error::ErrorKind;
 pub use names::{
-    ContextId, DocumentId, GenerationId, GroupName, JobId, KeyId, NameError, RecipeId, TenantId, UserName,
+    ContextId, DocumentId, GenerationId, GroupName, JobId, KeyId, Label, NameError, RecipeId, RequestKey, TenantId,
+    UserName,
 };
 pub use numbers::{AclId, DocNo, Seq, Span, Timestamp, VersionNo};

@@ -22,12 +22,22 @@ pub const TOP_K_MAX: usize = 100;
 pub const BUDGET_TOKENS_MAX: usize = 200_000;
 /// Most entries on either side of an ACL.
 pub const ACL_ENTRIES_MAX: usize = 256;
+/// What is kept of the reason why an ACL is unknown, in bytes; the rest is cut.
+pub const ACL_UNKNOWN_BYTES_MAX: usize = 512;
 /// Most attributes of a document.
 pub const ATTRIBUTES_MAX: usize = 64;
 /// Longest attribute name or value, and longest title or URI, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
 /// Most members of a group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Most groups inside one another, from the innermost to the outermost.
+pub const GROUPS_DEPTH_MAX: usize = 16;
+/// Most labels of a tenant.
+pub const LABELS_MAX: usize = 32;
+/// Longest time for which a key that was replaced opens on, in seconds: 30 days.
+pub const KEY_OVERLAP_S_MAX: u64 = 30 * 24 * 60 * 60;
+/// Longest access token of an identity provider, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most groups named by one credential or one request.
 pub const GROUPS_PER_PRINCIPAL_MAX: usize = 256;
 /// Most items of one page of a list.
@@ -40,3 +50,9 @@ pub const MIN_SEQ_WAIT_MS: u64 = 5_000;
 pub const CHUNKS_PER_DOCUMENT_MAX: usize = 20_000;
 /// Longest chunk, in bytes: the second bound beside the model's tokens, for text whose words a tokenizer cannot split.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024;
+/// Longest name that a caller gives to a request, in bytes.
+pub const REQUEST_KEY_BYTES_MAX: usize = 255;
+/// Most answers that a tenant's named requests keep.
+pub const ANSWERS_KEPT_MAX: u64 = 10_000;
+/// How long such an answer is kept, in hours.
+pub const ANSWERS_KEPT_HOURS: i64 = 24;

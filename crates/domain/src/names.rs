@@ -127,8 +127,11 @@ name!(
     /// A group's name as the tenant's directory gives it.
     GroupName, "a group name", limits::NAME_BYTES_MAX, "use visible characters except : and ,", is_name);
 name!(
-    /// The public half of an API key: it names the key and proves nothing.
-    KeyId, "a key id", 32, "use a-z and 0-9", |c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    /// A clearance label of a tenant, such as `confidential`. Which is above which is the tenant's to say.
+    Label, "a label", limits::NAME_BYTES_MAX, "use visible characters except : and ,", is_name);
+name!(
+    /// The public half of a credential: it names the credential and proves nothing. No API key has a `-` in it.
+    KeyId, "a key id", 32, "use a-z, 0-9 and -", is_slug);
 name!(
     /// A recipe's fingerprint: parser, chunker, header and model with their versions.
     RecipeId, "a recipe", 64, "use a-z, 0-9 and -", is_slug);
@@ -141,6 +144,9 @@ name!(
 name!(
     /// One answered context request.
     ContextId, "a context id", 64, "use a-z, 0-9 and _", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+name!(
+    /// A caller's own name for one request, by which it is known again when it is sent a second time.
+    RequestKey, "an idempotency key", limits::REQUEST_KEY_BYTES_MAX, "use visible ASCII characters", |c| c.is_ascii_graphic());
 
 #[cfg(test)]
 mod tests {

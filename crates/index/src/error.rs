@@ -136,6 +136,14 @@ pub enum IndexError {
 }
 
 impl IndexError {
+    /// Whether the disk has no room for what was to be written.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        let is_full =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+
     /// What a caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -2,12 +2,12 @@
 //!
 //! One change at a time, each durable as a whole before anybody sees it. Readers take a snapshot and wait for nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use catena_domain::{GenerationId, RecipeId, Seq};
+use catena_domain::{DocNo, GenerationId, RecipeId, Seq, VersionNo};
 
 use crate::disk;
 use crate::error::IndexError;
@@ -116,6 +116,13 @@ impl Generation {
     #[must_use]
     pub fn merge_plan(&self, live: &LiveTable) -> Option<MergePlan> {
         merge::plan(&self.snapshot(), live)
+    }
+
+    /// What a merge must do so that nothing of the named documents stays, up to a version each; `None` when nothing of
+    /// them is there. To be asked again until it is.
+    #[must_use]
+    pub fn erasure_plan(&self, gone: &BTreeMap<DocNo, VersionNo>) -> Option<MergePlan> {
+        merge::erasure(&self.snapshot(), gone)
     }
 
     /// Replaces the plan's segments by one of `rows`: those of the plan's documents, or of fewer when some have gone

@@ -4,6 +4,8 @@
 //! one size class become one of the next, so a row is written again about once for each factor of eight that the index
 //! grows. A segment of which most rows are dead is written again without them.
 
+use std::collections::BTreeMap;
+
 use catena_domain::{DocNo, VersionNo};
 
 use crate::live::LiveTable;
@@ -99,6 +101,20 @@ pub(crate) fn plan(snapshot: &Snapshot, live: &LiveTable) -> Option<MergePlan> {
     documents.sort_unstable();
     documents.dedup();
     Some(MergePlan { segments: chosen.iter().map(|&at| segments[at].entry().name.clone()).collect(), documents })
+}
+
+/// A segment that holds rows of the named documents, up to a version each, to be written again without them; the
+/// others of its rows that are not live any more go with them, because the caller has none to give. `None` when no
+/// segment holds any.
+pub(crate) fn erasure(snapshot: &Snapshot, gone: &BTreeMap<DocNo, VersionNo>) -> Option<MergePlan> {
+    let is_gone = |doc: DocNo, version: VersionNo| gone.get(&doc).is_some_and(|upto| version <= *upto);
+    let segment =
+        snapshot.segments().iter().find(|segment| segment.versions().any(|(doc, version, _)| is_gone(doc, version)))?;
+    let kept = segment.versions().filter(|&(doc, version, _)| !is_gone(doc, version));
+    let mut documents: Vec<(DocNo, VersionNo)> = kept.map(|(doc, version, _)| (doc, version)).collect();
+    documents.sort_unstable();
+    documents.dedup();
+    Some(MergePlan { segments: vec![segment.entry().name.clone()], documents })
 }
 
 #[cfg(test)]

@@ -162,6 +162,33 @@ impl Index {
         Ok(())
     }
 
+    /// Removes every generation of the scope's tenant that was put aside, and what is left of removed ones.
+    pub fn discard_aside(&self, scope: &Scope) -> Result<(), IndexError> {
+        let tenant = self.tenant(scope.tenant());
+        for name in disk::names(&tenant)?.into_iter().filter(|name| base(name) != name.as_str()) {
+            disk::remove(&tenant.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes everything of the scope's tenant, open or on the disk. Nothing there is fine. Nobody may begin a generation
+    /// of the tenant meanwhile.
+    pub fn discard_all(&self, scope: &Scope) -> Result<(), IndexError> {
+        let open: BTreeSet<GenerationId> = {
+            let open = self.open();
+            open.places.keys().filter(|(tenant, _)| tenant == scope.tenant()).map(|(_, id)| id.clone()).collect()
+        };
+        for id in open.into_iter().chain(self.generations_on_disk(scope)?) {
+            self.discard(scope, &id)?;
+        }
+        disk::remove(&self.tenant(scope.tenant()))?;
+        if self.root.is_dir() {
+            disk::sync_folder(&self.root)?;
+        }
+        self.open().places.retain(|(tenant, _), _| tenant != scope.tenant());
+        Ok(())
+    }
+
     /// Every generation of the scope's tenant of which anything is on the disk, put aside or half removed included.
     pub fn generations_on_disk(&self, scope: &Scope) -> Result<Vec<GenerationId>, IndexError> {
         let names = disk::names(&self.tenant(scope.tenant()))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use catena_access::Scope;
-use catena_domain::{GenerationId, RecipeId, Seq};
+use catena_domain::{GenerationId, RecipeId, Seq, Timestamp};
 
 use crate::error::IndexError;
 use crate::live::LiveTable;
@@ -63,14 +63,15 @@ impl Snapshot {
         self.segments.iter().map(|segment| segment.rows() as usize).sum()
     }
 
-    /// Which rows the scope's principal may see, by `live`, restricted by `filter`. A scope of another tenant sees none.
+    /// Which rows the scope's principal may see at `now`, by `live`, restricted by `filter`. A scope of another tenant
+    /// sees none.
     #[must_use]
-    pub fn visible(&self, scope: &Scope, live: &LiveTable, filter: &Filter) -> Visible {
+    pub fn visible(&self, scope: &Scope, live: &LiveTable, filter: &Filter, now: Timestamp) -> Visible {
         if *scope.tenant() != self.identity.tenant {
             tracing::error!(tenant = %scope.tenant(), index = %self.identity.tenant, "a scope met another tenant's index");
             return Visible::nothing(self.id, &self.segments);
         }
-        Visible::compute(self.id, &self.segments, scope, live, filter)
+        Visible::compute(self.id, &self.segments, scope, live, filter, now)
     }
 
     /// What a row is.

@@ -1,12 +1,14 @@
 //! Which rows of a snapshot a principal may see: the pre-filter of both arms.
 //!
 //! The decision here shares no code with [`Acl::decide`], which the gate asks again for every passage: here a principal
-//! becomes the set of entries that name it, and each distinct list is decided once, by intersecting sets.
+//! becomes the set of names that an entry may name it by and the set of labels that it may read under, and each
+//! distinct list is decided once, by looking its entries up in them. Does not: read a clock; the caller says what time it
+//! is, and what was computed holds for that moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use catena_access::{Acl, AclEntry, LiveDocument, Principal, Scope};
-use catena_domain::AclId;
+use catena_access::{Acl, AclEntry, LiveDocument, Principal, Scope, Who};
+use catena_domain::{AclId, Label, Timestamp};
 
 use crate::bits::Bits;
 use crate::live::LiveTable;
@@ -34,12 +36,13 @@ impl Filter {
     }
 }
 
-/// Who asks, as the set of entries that name them.
+/// Who asks, as the set of names that entries may name them by.
 pub(crate) enum Badges {
     /// Named by no entry and admitted to nothing.
     Nobody,
-    /// Named by these; an administrator is admitted to whatever does not deny one of them.
-    Somebody { entries: BTreeSet<AclEntry>, otherwise: Otherwise },
+    /// Named by these, and cleared for these labels and no others; an administrator is admitted to whatever does not
+    /// deny one of the names.
+    Somebody { names: BTreeSet<Who>, labels: BTreeSet<Label>, otherwise: Otherwise },
 }
 
 /// What becomes of somebody whom a list neither allows nor denies.
@@ -54,22 +57,29 @@ impl Badges {
         if principal.is_nobody() {
             return Self::Nobody;
         }
-        let mut entries: BTreeSet<AclEntry> = principal.groups().iter().cloned().map(AclEntry::Group).collect();
-        entries.extend(principal.user().cloned().map(AclEntry::User));
-        entries.insert(AclEntry::Everyone);
-        let otherwise = if principal.is_administrator() { Otherwise::Admitted } else { Otherwise::Refused };
-        Self::Somebody { entries, otherwise }
+        let mut names: BTreeSet<Who> = principal.groups().iter().cloned().map(Who::Group).collect();
+        names.extend(principal.user().cloned().map(Who::User));
+        names.insert(Who::Everyone);
+        let clearance = principal.clearance();
+        let (labels, otherwise) = if principal.is_administrator() {
+            (clearance.known.clone(), Otherwise::Admitted)
+        } else {
+            (&clearance.known & &clearance.cleared, Otherwise::Refused)
+        };
+        Self::Somebody { names, labels, otherwise }
     }
 
-    pub(crate) fn admitted_by(&self, acl: &Acl) -> bool {
-        match self {
-            Self::Nobody => false,
-            Self::Somebody { entries, otherwise } => {
-                acl.deny().is_disjoint(entries)
-                    && (!acl.allow().is_disjoint(entries) || *otherwise == Otherwise::Admitted)
-            }
-        }
+    pub(crate) fn admitted_by(&self, acl: &Acl, now: Timestamp) -> bool {
+        let (Self::Somebody { names, labels, otherwise }, Acl::Lists(lists)) = (self, acl) else { return false };
+        let named =
+            |side: &BTreeSet<AclEntry>| side.iter().any(|entry| names.contains(&entry.who) && holds(entry, now));
+        let readable = lists.label().is_none_or(|label| labels.contains(label));
+        readable && !named(lists.deny()) && (*otherwise == Otherwise::Admitted || named(lists.allow()))
     }
+}
+
+fn holds(entry: &AclEntry, now: Timestamp) -> bool {
+    entry.window.from() <= Some(now) && entry.window.until().is_none_or(|until| until > now)
 }
 
 /// The live and the visible rows of one segment.
@@ -118,9 +128,11 @@ impl Visible {
         scope: &Scope,
         live: &LiveTable,
         filter: &Filter,
+        now: Timestamp,
     ) -> Self {
         let mut visible = Self::nothing(snapshot, segments);
-        let mut decider = Decider { badges: Badges::of(scope.principal()), live, filter, decided: HashMap::new() };
+        let badges = Badges::of(scope.principal());
+        let mut decider = Decider { badges, live, filter, now, decided: HashMap::new() };
         for (segment, bits) in segments.iter().zip(&mut visible.segments) {
             for run in segment.columns().runs() {
                 let Some(document) = live.current(run.doc, run.version) else { continue };
@@ -145,16 +157,17 @@ struct Decider<'a> {
     badges: Badges,
     live: &'a LiveTable,
     filter: &'a Filter,
+    now: Timestamp,
     decided: HashMap<AclId, bool>,
 }
 
 impl Decider<'_> {
     fn admits(&mut self, document: &LiveDocument) -> bool {
-        let (badges, live) = (&self.badges, self.live);
+        let (badges, live, now) = (&self.badges, self.live, self.now);
         let admitted = self
             .decided
             .entry(document.acl)
-            .or_insert_with(|| live.acl(document.acl).is_some_and(|acl| badges.admitted_by(acl)));
+            .or_insert_with(|| live.acl(document.acl).is_some_and(|acl| badges.admitted_by(acl, now)));
         *admitted && self.filter.admits(document)
     }
 }

@@ -34,18 +34,31 @@ pub enum IngestError {
     /// A computation was lost.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// A deleted document was to come back, and nobody said to whom.
+    #[error("the document is deleted; say in `acl` who may read it once it is back")]
+    AclNeeded,
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
 }
 
 impl IngestError {
+    /// Whether the disk has no room for what was to be written.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Catalog(error) => error.is_for_want_of_room(),
+            Self::Index(error) => error.is_for_want_of_room(),
+            _ => false,
+        }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Text(error) => error.kind(),
-            Self::TooManyChunks { .. } => ErrorKind::Invalid,
+            Self::TooManyChunks { .. } | Self::AclNeeded => ErrorKind::Invalid,
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),

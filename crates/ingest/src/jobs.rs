@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{Job, JobEnd, JobKind, Lease, Written};
+use catena_catalog::{CatalogError, Deed, Job, JobEnd, JobKind, Lease, Written};
 use catena_domain::TenantId;
 use catena_runtime::clock;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +20,19 @@ const POLL: Duration = Duration::from_secs(2);
 
 impl Ingest {
     /// Asks for a tenant's index to be built anew from its stored texts.
-    pub async fn request_reindex(&self, scope: &Scope, draft: Draft) -> Result<Written<Job>, IngestError> {
-        let job = self.0.catalog.enqueue_job(scope, JobKind::Reindex, draft).await?;
+    pub async fn request_reindex(
+        &self,
+        scope: &Scope,
+        deed: impl Into<Deed<Job>>,
+    ) -> Result<Written<Job>, IngestError> {
+        let job = self.0.catalog.enqueue_job(scope, JobKind::Reindex, deed).await?;
         self.0.jobs_waiting.notify_one();
         Ok(job)
+    }
+
+    /// Says that jobs may be waiting which could not be run before.
+    pub fn announce_jobs(&self) {
+        self.0.jobs_waiting.notify_one();
     }
 
     /// Runs jobs, one after the other, until `stop`.
@@ -46,9 +55,15 @@ impl Ingest {
     pub async fn run_next_job(&self) -> Result<bool, IngestError> {
         let Some((tenant, job, lease)) = self.0.catalog.claim_job().await? else { return Ok(false) };
         let scope = Scope::service(&tenant);
+        // A removal waits here for the job's end, so that no job builds what was removed.
+        let publisher = self.publisher(&tenant).await;
+        let _at_work = publisher.job.lock().await;
         let end = self.run_job(&tenant, &scope, &job, &lease).await;
-        self.0.catalog.finish_job(&scope, &job.id, &lease, end).await?;
-        Ok(true)
+        match self.0.catalog.finish_job(&scope, &job.id, &lease, end).await {
+            // The job goes with its tenant.
+            Ok(()) | Err(CatalogError::TenantGone { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn run_job(&self, tenant: &TenantId, scope: &Scope, job: &Job, lease: &Lease) -> JobEnd {
@@ -64,6 +79,14 @@ impl Ingest {
             Err(Interrupted::Cancelled) => {
                 tracing::info!(%tenant, job = %job.id, "a job was cancelled");
                 JobEnd::Cancelled
+            }
+            Err(Interrupted::Failed(IngestError::Catalog(CatalogError::TenantGone { .. }))) => {
+                tracing::info!(%tenant, job = %job.id, "a job ended, because its tenant was deleted");
+                JobEnd::Cancelled
+            }
+            Err(Interrupted::Suspended) => {
+                tracing::info!(%tenant, job = %job.id, "a job waits, because its tenant is suspended");
+                JobEnd::Deferred
             }
             Err(Interrupted::Failed(error)) => {
                 tracing::error!(%tenant, job = %job.id, %error, kind = error.kind().as_str(), "a job failed");

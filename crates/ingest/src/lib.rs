@@ -9,8 +9,11 @@ pub mod jobs;
 pub mod pipeline;
 mod progress;
 pub mod publish;
+pub mod purge;
 pub mod recipe;
 mod reindex;
+mod removal;
+pub mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +21,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use catena_access::Scope;
-use catena_audit::Draft;
-use catena_catalog::{Catalog, Written};
-use catena_domain::{DocumentId, RecipeId, Seq, TenantId};
+use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, Written};
+use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_index::Index;
 use catena_runtime::Compute;
@@ -29,6 +31,8 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 pub use error::IngestError;
 pub use pipeline::{Put, Submission};
 pub use publish::Freshness;
+pub use purge::{Purged, Thoroughness};
+pub use restore::Restore;
 
 use publish::Publisher;
 
@@ -45,9 +49,12 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
     pub(crate) compute: Compute,
     pub(crate) recipe: RecipeId,
-    publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
-    writes: Semaphore,
+    pub(crate) publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
+    pub(crate) writes: Semaphore,
+    /// Purges are finished one after the other.
+    pub(crate) erasing: Mutex<()>,
     pub(crate) jobs_waiting: Notify,
+    pub(crate) removals_waiting: Notify,
 }
 
 impl Ingest {
@@ -63,7 +70,9 @@ impl Ingest {
             recipe,
             publishers: Mutex::new(HashMap::new()),
             writes: Semaphore::new(WRITES_AT_ONCE),
+            erasing: Mutex::new(()),
             jobs_waiting: Notify::new(),
+            removals_waiting: Notify::new(),
         }))
     }
 
@@ -85,10 +94,17 @@ impl Ingest {
         scope: &Scope,
         submission: Submission,
         freshness: Freshness,
-        draft: Draft,
+        deed: impl Into<Deed<PutOutcome>>,
     ) -> Result<Written<Put>, IngestError> {
+        let deed = deed.into();
         let _turn = self.0.writes.acquire().await.map_err(|_| IngestError::Stopping)?;
-        let mut written = pipeline::put(&self.0, scope, submission, draft).await?;
+        let mut written = match pipeline::put(&self.0, scope, &submission, deed.clone()).await {
+            // A purge has taken a vector away that was known a moment before.
+            Err(IngestError::Catalog(CatalogError::VectorsMissing { .. })) => {
+                pipeline::put(&self.0, scope, &submission, deed).await?
+            }
+            written => written?,
+        };
         written.value.searchable = self.publish_after(scope, written.value.seq, freshness).await?;
         Ok(written)
     }
@@ -98,11 +114,12 @@ impl Ingest {
         &self,
         scope: &Scope,
         id: &DocumentId,
-        draft: Draft,
-    ) -> Result<Option<Written<Seq>>, IngestError> {
-        let written = self.0.catalog.delete_document(scope, id, draft).await?;
+        expect: Expect,
+        deed: impl Into<Deed<Changed>>,
+    ) -> Result<Option<Written<Changed>>, IngestError> {
+        let written = self.0.catalog.delete_document(scope, id, expect, deed).await?;
         if let Some(written) = &written {
-            self.publish_after(scope, Some(written.value), Freshness::Durable).await?;
+            self.publish_after(scope, Some(written.value.seq), Freshness::Durable).await?;
         }
         Ok(written)
     }
@@ -113,16 +130,17 @@ impl Ingest {
         scope: &Scope,
         id: &DocumentId,
         acl: &catena_access::Acl,
-        draft: Draft,
-    ) -> Result<Option<Written<Seq>>, IngestError> {
-        let written = self.0.catalog.set_acl(scope, id, acl, draft).await?;
+        expect: Expect,
+        deed: impl Into<Deed<Changed>>,
+    ) -> Result<Option<Written<Changed>>, IngestError> {
+        let written = self.0.catalog.set_acl(scope, id, acl, expect, deed).await?;
         if let Some(written) = &written {
-            self.publish_after(scope, Some(written.value), Freshness::Durable).await?;
+            self.publish_after(scope, Some(written.value.seq), Freshness::Durable).await?;
         }
         Ok(written)
     }
 
-    async fn publisher(&self, tenant: &TenantId) -> Arc<Publisher> {
+    pub(crate) async fn publisher(&self, tenant: &TenantId) -> Arc<Publisher> {
         let mut publishers = self.0.publishers.lock().await;
         Arc::clone(publishers.entry(tenant.clone()).or_default())
     }

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use catena_access::{Acl, Scope};
-use catena_audit::Draft;
-use catena_catalog::{Change, Expect, NewChunk, NewDocument, Written};
+use catena_catalog::{Change, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written};
 use catena_domain::{DocumentId, Seq, Timestamp, VersionNo, limits};
 use catena_text::Format;
 use half::f16;
@@ -48,14 +47,32 @@ pub struct Put {
     pub version: VersionNo,
     /// What changed.
     pub change: Change,
-    /// The tenant's sequence number after the write; `None` when nothing changed.
+    /// The sequence number that the write got; `None` when nothing changed.
     pub seq: Option<Seq>,
+    /// The tenant's sequence number after the write.
+    pub at: Seq,
     /// Chunks of the version.
     pub chunks_total: usize,
     /// Chunks that had to be embedded.
     pub chunks_embedded: usize,
     /// Whether a search finds it already.
     pub searchable: bool,
+}
+
+impl Put {
+    /// What the catalog says that a write did, before anything of it is searchable.
+    #[must_use]
+    pub fn of(outcome: &PutOutcome) -> Self {
+        Self {
+            version: outcome.version,
+            change: outcome.change,
+            seq: outcome.seq,
+            at: outcome.at,
+            chunks_total: outcome.chunks_total,
+            chunks_embedded: outcome.chunks_embedded,
+            searchable: false,
+        }
+    }
 }
 
 /// A text cut into chunks, with the text that is embedded for each.
@@ -72,22 +89,21 @@ pub(crate) type Embedded = Vec<([u8; 32], Vec<f16>)>;
 pub(crate) async fn put(
     shared: &Arc<Shared>,
     scope: &Scope,
-    submission: Submission,
-    draft: Draft,
+    submission: &Submission,
+    deed: Deed<PutOutcome>,
 ) -> Result<Written<Put>, IngestError> {
     let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
-    let prepared = prepare_bytes(shared, &submission).await?;
-    let embedded = embed_missing(shared, scope, &prepared).await?;
-    let (chunks_total, chunks_embedded) = (prepared.chunks.len(), embedded.len());
+    let prepared = prepare_bytes(shared, submission).await?;
+    let embedded = embed_missing(shared, scope, &prepared, Spending::WithinQuota).await?;
     let document = NewDocument {
-        id: submission.id,
+        id: submission.id.clone(),
         title: prepared.title,
-        uri: submission.uri,
+        uri: submission.uri.clone(),
         content_type: submission.format.as_content_type().to_owned(),
-        attributes: submission.attributes,
-        source: submission.source,
+        attributes: submission.attributes.clone(),
+        source: submission.source.clone(),
         modified_at: submission.modified_at,
-        acl: submission.acl,
+        acl: submission.acl.clone(),
         bytes_sha256,
         text_sha256: Sha256::digest(prepared.text.as_bytes()).into(),
         text: prepared.text,
@@ -96,17 +112,8 @@ pub(crate) async fn put(
         embeddings: embedded,
         expect: submission.expect,
     };
-    let written = shared.catalog.put_document(scope, document, draft).await?;
-    let outcome = written.value;
-    let value = Put {
-        version: outcome.version,
-        change: outcome.change,
-        seq: outcome.seq,
-        chunks_total,
-        chunks_embedded,
-        searchable: false,
-    };
-    Ok(Written { value, leaf: written.leaf })
+    let written = shared.catalog.put_document(scope, document, deed).await?;
+    Ok(Written { value: Put::of(&written.value), leaf: written.leaf })
 }
 
 async fn prepare_bytes(shared: &Arc<Shared>, submission: &Submission) -> Result<Prepared, IngestError> {
@@ -154,25 +161,27 @@ pub(crate) fn prepare(
     Prepared { title, text, chunks, inputs }
 }
 
-/// Embeds what the tenant has no vector for, each distinct text once.
+/// Embeds what the tenant has no vector for, each distinct text once. Its tokens are spent before.
 pub(crate) async fn embed_missing(
     shared: &Shared,
     scope: &Scope,
     prepared: &Prepared,
+    spending: Spending,
 ) -> Result<Embedded, IngestError> {
     let hashes: Vec<[u8; 32]> = prepared.chunks.iter().map(|chunk| chunk.hash).collect();
     let mut known: HashSet<[u8; 32]> = shared.catalog.embeddings_known(scope, &shared.recipe, &hashes).await?;
-    let mut missing = Vec::new();
-    let mut texts = Vec::new();
-    for (hash, input) in hashes.into_iter().zip(&prepared.inputs) {
-        if known.insert(hash) {
-            missing.push(hash);
+    let (mut missing, mut texts, mut tokens) = (Vec::new(), Vec::new(), 0);
+    for (chunk, input) in prepared.chunks.iter().zip(&prepared.inputs) {
+        if known.insert(chunk.hash) {
+            missing.push(chunk.hash);
             texts.push(input.clone());
+            tokens += u64::from(chunk.tokens);
         }
     }
     if texts.is_empty() {
         return Ok(Vec::new());
     }
+    shared.catalog.spend_tokens(scope, tokens, spending).await?;
     let vectors = shared.embedder.embed_documents(texts).await?;
     let halves = vectors.into_iter().map(|vector| vector.into_iter().map(f16::from_f32).collect());
     Ok(missing.into_iter().zip(halves).collect())

@@ -10,6 +10,8 @@ use crate::IngestError;
 pub(crate) enum Interrupted {
     /// Somebody cancelled it.
     Cancelled,
+    /// Its tenant is suspended: it waits until that is over.
+    Suspended,
     /// It failed.
     Failed(IngestError),
 }
@@ -34,6 +36,7 @@ impl Progress<'_> {
         match self.catalog.progress_job(self.scope, &self.job.id, self.lease, done, total, note).await? {
             JobControl::Continue => Ok(()),
             JobControl::Cancel => Err(Interrupted::Cancelled),
+            JobControl::Wait => Err(Interrupted::Suspended),
         }
     }
 }

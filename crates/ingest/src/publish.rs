@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catena_access::Scope;
-use catena_catalog::{GenerationRow, IndexRow};
+use catena_catalog::{CatalogError, GenerationRow, IndexRow};
 use catena_domain::{ErrorKind, Seq, TenantId};
 use catena_index::{Generation, IndexError, LiveTable, RowInput};
 use catena_runtime::clock;
@@ -39,8 +39,12 @@ pub enum Freshness {
 /// One tenant's turn-taking.
 #[derive(Default)]
 pub(crate) struct Publisher {
-    turn: Mutex<()>,
+    pub(crate) turn: Mutex<()>,
+    /// Held while a job of the tenant is at work.
+    pub(crate) job: Mutex<()>,
     scheduled: AtomicBool,
+    /// The last publication failed because the disk was full.
+    lacks_room: AtomicBool,
 }
 
 impl Ingest {
@@ -81,7 +85,11 @@ impl Ingest {
         let (ingest, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
             for wait in RETRY_AFTER {
-                let Err(error) = ingest.publish(&tenant).await else { return };
+                let error = match ingest.publish(&tenant).await {
+                    // What was to be published went with its tenant.
+                    Ok(_) | Err(IngestError::Catalog(CatalogError::TenantGone { .. })) => return,
+                    Err(error) => error,
+                };
                 tracing::error!(%tenant, %error, kind = error.kind().as_str(), ?wait, "publishing failed; it is tried again");
                 if publisher.scheduled.swap(true, Ordering::AcqRel) {
                     // A later write's publication is on its way and takes this one along.
@@ -101,13 +109,41 @@ impl Ingest {
         let work = tokio::spawn(async move {
             let _turn = publisher.turn.lock().await;
             publisher.scheduled.store(false, Ordering::Release);
-            let row = shared.catalog.live_generation(&scope).await?;
-            let generation = open(&shared, &scope, &row).await?;
-            catch_up(&shared, &scope, &generation).await?;
-            compact(&shared, &scope, &generation).await?;
-            Ok(generation.applied_seq())
+            let published = publish(&shared, &scope).await;
+            let lacks_room = published.as_ref().is_err_and(IngestError::is_for_want_of_room);
+            publisher.lacks_room.store(lacks_room, Ordering::Release);
+            published
         });
         work.await.map_err(|_| IngestError::Stopping)?
+    }
+
+    /// Publishes one more segment of a generation that is being built. Other publications wait, and so does a purge: rows
+    /// that were read before it must not be written after it.
+    pub(crate) async fn step_in_turn(
+        &self,
+        scope: &Scope,
+        generation: &Arc<Generation>,
+    ) -> Result<Option<usize>, IngestError> {
+        let publisher = self.publisher(scope.tenant()).await;
+        let _turn = publisher.turn.lock().await;
+        step(&self.0, scope, generation).await
+    }
+
+    /// Whether a tenant's last publication failed because the disk was full.
+    pub async fn lacks_room(&self) -> bool {
+        let publishers = self.0.publishers.lock().await;
+        publishers.values().any(|publisher| publisher.lacks_room.load(Ordering::Acquire))
+    }
+
+    /// There is room again: publishes what could not be published without waiting for the next write.
+    pub async fn use_room(&self) {
+        let publishers = self.0.publishers.lock().await;
+        let waiting = publishers.iter().filter(|(_, publisher)| publisher.lacks_room.swap(false, Ordering::AcqRel));
+        let tenants: Vec<TenantId> = waiting.map(|(tenant, _)| tenant.clone()).collect();
+        drop(publishers);
+        for tenant in tenants {
+            self.publish_soon(&tenant).await;
+        }
     }
 
     /// Makes a tenant's new generation the one that answers, after bringing it up to the last write. Writers wait
@@ -150,6 +186,15 @@ pub(crate) async fn open(
     Ok(opened.await??)
 }
 
+/// Brings a tenant's live generation up to the catalog and says up to where.
+async fn publish(shared: &Arc<Shared>, scope: &Scope) -> Result<Seq, IngestError> {
+    let row = shared.catalog.live_generation(scope).await?;
+    let generation = open(shared, scope, &row).await?;
+    catch_up(shared, scope, &generation).await?;
+    compact(shared, scope, &generation).await?;
+    Ok(generation.applied_seq())
+}
+
 /// Publishes segment after segment until the index has applied what the catalog holds.
 async fn catch_up(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<(), IngestError> {
     while step(shared, scope, generation).await?.is_some() {}
@@ -157,11 +202,7 @@ async fn catch_up(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generati
 }
 
 /// Publishes one more segment and says how many documents it took along; `None` when nothing is left to publish.
-pub(crate) async fn step(
-    shared: &Arc<Shared>,
-    scope: &Scope,
-    generation: &Arc<Generation>,
-) -> Result<Option<usize>, IngestError> {
+async fn step(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<Option<usize>, IngestError> {
     let applied = generation.applied_seq();
     let changes = shared.catalog.index_changes(scope, generation.recipe(), applied, DOCUMENTS_PER_SEGMENT).await?;
     if changes.upto <= applied {
@@ -189,7 +230,7 @@ async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generatio
     }
 }
 
-fn row_input(row: IndexRow) -> RowInput {
+pub(crate) fn row_input(row: IndexRow) -> RowInput {
     RowInput {
         doc: row.doc,
         version: row.version,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{GenerationRow, GenerationState, StoredText};
+use catena_catalog::{GenerationRow, GenerationState, Spending, StoredText};
 use catena_text::Format;
 
 use crate::progress::{Interrupted, Progress};
@@ -24,7 +24,7 @@ pub(crate) async fn run(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>)
     let total = shared.catalog.document_count(scope).await?;
     progress.report(0, total, "building the new generation").await?;
     let mut built = 0u64;
-    while let Some(documents) = publish::step(shared, scope, &generation).await? {
+    while let Some(documents) = ingest.step_in_turn(scope, &generation).await? {
         built += documents as u64;
         progress.report(built, total.max(built), "building the new generation").await?;
     }
@@ -63,7 +63,7 @@ async fn cut_one(shared: &Arc<Shared>, scope: &Scope, stored: StoredText) -> Res
     let embedder = shared.embedder.clone();
     let work = move || pipeline::prepare(&embedder, format, Some(&stored.title), &stored.document, stored.text);
     let prepared = shared.compute.run(work).await?;
-    let embedded = pipeline::embed_missing(shared, scope, &prepared).await?;
+    let embedded = pipeline::embed_missing(shared, scope, &prepared, Spending::Regardless).await?;
     shared.catalog.put_chunks(scope, &shared.recipe, doc, version, prepared.chunks, embedded).await?;
     Ok(())
 }

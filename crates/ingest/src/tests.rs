@@ -1,11 +1,13 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
+mod history;
+
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use catena_access::{Acl, Credential, Entry, Right, Rights, Scope};
+use catena_access::{Acl, Credential, Directory, Entry, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_catalog::{Catalog, Change, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
@@ -42,13 +44,16 @@ fn operator() -> Credential {
         rights: Rights::of(&[Right::Operator]),
         user: None,
         groups: vec![],
+        clearance: None,
     }
 }
 
 fn writer() -> Scope {
     let rights = Rights::of(&[Right::Read, Right::Write, Right::Admin]);
     let credential = Credential { tenant: Some(tenant()), rights, ..operator() };
-    credential.enter(Entry { tenant: &tenant(), need: Right::Write, on_behalf: None, directory: vec![] }).unwrap()
+    credential
+        .enter(Entry { tenant: &tenant(), need: Right::Write, on_behalf: None, directory: Directory::default() })
+        .unwrap()
 }
 
 fn draft() -> Draft {
@@ -90,7 +95,7 @@ impl Life {
 
     /// The pipeline alone: as if the process had died between the catalog's commit and the publication.
     async fn write_unpublished(&self, id: &str, text: &str) -> Seq {
-        let written = pipeline::put(&self.ingest.0, &writer(), submission(id, text), draft()).await.unwrap();
+        let written = pipeline::put(&self.ingest.0, &writer(), &submission(id, text), draft().into()).await.unwrap();
         written.value.seq.unwrap()
     }
 
@@ -146,7 +151,7 @@ async fn a_write_that_was_never_published_is_searchable_after_the_next_start() {
     life.make_tenant(life.ingest.recipe()).await;
     // The pipeline alone: as if the process had died between the catalog's commit and the publication.
     let written =
-        pipeline::put(&life.ingest.0, &writer(), submission("a.md", "Lost and found."), draft()).await.unwrap();
+        pipeline::put(&life.ingest.0, &writer(), &submission("a.md", "Lost and found."), draft().into()).await.unwrap();
     let seq = written.value.seq.unwrap();
     life.end().await;
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use catena_access::Scope;
 use catena_audit::{Draft, LeafRef};
 use catena_catalog::Catalog;
-use catena_domain::{ContextId, RecipeId};
+use catena_domain::{ContextId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_index::Index;
 use catena_runtime::clock::Stopwatch;
@@ -69,6 +69,11 @@ impl Retrieval {
     pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute, recipe: RecipeId) -> Self {
         let live = Arc::new(live::LiveTables::new(LIVE_TABLES_MAX));
         Self { catalog, embedder, index, compute, recipe, live }
+    }
+
+    /// Forgets what is kept in memory of a tenant that is gone.
+    pub fn forget(&self, tenant: &TenantId) {
+        self.live.forget(tenant);
     }
 
     /// Ranked passages.

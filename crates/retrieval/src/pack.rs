@@ -212,8 +212,8 @@ fn render_all(passages: &[Merged], mark: &str) -> String {
 mod tests {
     use super::*;
     use crate::fuse::Ranked;
-    use catena_access::AclEntry;
-    use catena_access::acl::Rule;
+    use catena_access::Who;
+    use catena_access::acl::{Grant, Rule};
     use catena_catalog::StoredPassage;
     use catena_domain::{AclId, DocNo, DocumentId, Timestamp};
     use catena_index::RowKey;
@@ -244,7 +244,7 @@ mod tests {
             lead: lead.into(),
             text: text.into(),
             text_sha256: [0; 32],
-            rule: Rule::Entry(AclEntry::Everyone),
+            rule: Rule { by: Grant::Entry(Who::Everyone.into()), cleared: None },
             acl: AclId(0),
         };
         Passage { rank, stored }

@@ -36,7 +36,7 @@ impl Retrieval {
         // Read after the snapshot: a row that was superseded since then is hidden, never shown.
         let live = self.live.current(&self.catalog, scope, generation.id()).await?;
         let (of, scope, filter) = (Arc::clone(&snapshot), scope.clone(), filter.clone());
-        let visible = self.compute.run(move || of.visible(&scope, &live, &filter)).await?;
+        let visible = self.compute.run(move || of.visible(&scope, &live, &filter, clock::now())).await?;
         Ok(View {
             seq: snapshot.applied_seq(),
             generation: generation.id().clone(),

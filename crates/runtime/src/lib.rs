@@ -3,6 +3,7 @@
 //! Promises: code that needs one of these says so by a call into this crate, so that a failure can be replayed with
 //! other answers; computing never runs on the threads that wait. Does not: know anything of documents or tenants.
 
+pub mod bucket;
 pub mod clock;
 pub mod compute;
 pub mod environment;

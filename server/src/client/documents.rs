@@ -10,20 +10,26 @@ use serde_json::json;
 use super::Ended;
 use super::connection::AtTenant;
 use super::output::{Output, clean, moment, note, or_dash, pairs, print, show, table};
+use crate::http::acl::{AclBody, EntryBody};
 
 /// What can be done with documents.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DocumentCommand {
     /// Print a document's text, and on standard error what is known of it.
-    Get(Named),
-    /// List the documents that one may see.
+    Get(Get),
+    /// List the documents that one may see, or with --deleted those that are deleted.
     List(List),
     /// Delete a document. No search finds it from the next one on.
     Delete(Alone),
     /// Replace a document's access list. The next search obeys it.
     Acl(SetAcl),
     /// List a document's versions.
-    Versions(Named),
+    #[command(alias = "versions")]
+    History(Named),
+    /// Make an earlier version the current one again; a deleted document comes back by it.
+    Restore(Restore),
+    /// Remove a deleted document for good: all its versions, texts and vectors.
+    Purge(Purge),
 }
 
 /// Whom a request speaks for.
@@ -73,6 +79,55 @@ pub(crate) struct Named {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// This version instead of the current one. Needs the scope admin.
+    #[arg(long, conflicts_with_all = ["as_user", "as_groups"])]
+    version: Option<u32>,
+    #[command(flatten)]
+    named: Named,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The document's id.
+    id: String,
+    /// The version, as `catena document history` lists it.
+    #[arg(long)]
+    version: u32,
+    /// Who may see it then: everyone, user:NAME, group:NAME. Without any, whoever may now; a deleted document needs one.
+    #[arg(long, value_delimiter = ',')]
+    allow: Vec<String>,
+    /// Who may not, whatever else admits them. May be repeated.
+    #[arg(long, value_delimiter = ',')]
+    deny: Vec<String>,
+    /// Nobody but the tenant's administrators.
+    #[arg(long, conflicts_with_all = ["allow", "deny"])]
+    nobody: bool,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+impl Restore {
+    fn body(&self) -> serde_json::Value {
+        if self.allow.is_empty() && self.deny.is_empty() && !self.nobody {
+            return json!({});
+        }
+        json!({"acl": {"allow": self.allow, "deny": self.deny}})
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Purge {
+    /// The document's id.
+    id: String,
+    /// Do not wait until nothing is left.
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    at: AtTenant,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Alone {
     /// The document's id.
     id: String,
@@ -88,6 +143,9 @@ pub(crate) struct List {
     /// Documents of one page.
     #[arg(long, default_value_t = 100)]
     limit: usize,
+    /// Those that are deleted and not purged yet. Needs the scope admin.
+    #[arg(long, conflicts_with_all = ["as_user", "as_groups"])]
+    deleted: bool,
     #[command(flatten)]
     whom: AsWhom,
     #[command(flatten)]
@@ -108,14 +166,11 @@ pub(crate) struct SetAcl {
     /// Nobody but the tenant's administrators.
     #[arg(long, conflicts_with_all = ["allow", "deny"])]
     nobody: bool,
+    /// A clearance label of the tenant. Without it, the document has none.
+    #[arg(long)]
+    label: Option<String>,
     #[command(flatten)]
     at: AtTenant,
-}
-
-#[derive(Deserialize)]
-struct Acl {
-    allow: Vec<String>,
-    deny: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,7 +182,9 @@ struct Document {
     versions: u32,
     attributes: BTreeMap<String, String>,
     source: Option<String>,
-    acl: Acl,
+    /// Shown to keys that write or administer, as themselves.
+    #[serde(default)]
+    acl: Option<AclBody>,
     modified_at: Option<String>,
     indexed_at: String,
     text: String,
@@ -137,6 +194,10 @@ struct Document {
 impl Document {
     fn facts(&self) -> String {
         let attributes: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let side = |side: fn(&AclBody) -> &[EntryBody]| {
+            let entries = self.acl.iter().flat_map(|acl| side(acl).iter().map(ToString::to_string));
+            or_dash(Some(entries.collect::<Vec<_>>().join(", ")))
+        };
         pairs([
             ("document", self.document.clone()),
             ("title", self.title.clone()),
@@ -144,8 +205,9 @@ impl Document {
             ("version", format!("{} of {}", self.version, self.versions)),
             ("attributes", or_dash(Some(attributes.join(", ")))),
             ("source", or_dash(self.source.clone())),
-            ("allow", or_dash(Some(self.acl.allow.join(", ")))),
-            ("deny", or_dash(Some(self.acl.deny.join(", ")))),
+            ("allow", side(|acl| &acl.allow)),
+            ("deny", side(|acl| &acl.deny)),
+            ("label", or_dash(self.acl.as_ref().and_then(|acl| acl.label.clone()))),
             ("modified", or_dash(self.modified_at.as_deref().map(moment))),
             ("indexed", moment(&self.indexed_at)),
             ("text sha256", self.text_sha256.clone()),
@@ -205,13 +267,74 @@ struct Seq {
     seq: u64,
 }
 
+#[derive(Deserialize)]
+struct Restored {
+    version: u32,
+    change: String,
+    seq: u64,
+}
+
+fn restored(answer: Restored) -> String {
+    match answer.change.as_str() {
+        "none" => "that is the current version already; nothing changed".to_owned(),
+        _ => format!("done, as version {} and write {} of the tenant", answer.version, answer.seq),
+    }
+}
+
+#[derive(Deserialize)]
+struct Purged {
+    seq: u64,
+    done: bool,
+}
+
+fn purged(answer: Purged) -> String {
+    match answer.done {
+        true => format!("done, as write {} of the tenant; nothing is left of it", answer.seq),
+        false => format!("begun, as write {} of the tenant; what is left goes soon", answer.seq),
+    }
+}
+
+#[derive(Deserialize)]
+struct Earlier {
+    document: String,
+    version: u32,
+    title: String,
+    created_at: String,
+    text: String,
+    text_sha256: String,
+}
+
+impl Earlier {
+    fn facts(&self) -> String {
+        pairs([
+            ("document", self.document.clone()),
+            ("title", self.title.clone()),
+            ("version", self.version.to_string()),
+            ("created", moment(&self.created_at)),
+            ("text sha256", self.text_sha256.clone()),
+        ])
+    }
+}
+
 fn written(seq: Seq) -> String {
     format!("done, as write {} of the tenant", seq.seq)
 }
 
 pub(crate) async fn run(command: DocumentCommand) -> anyhow::Result<Ended> {
     match command {
-        DocumentCommand::Get(Named { id, whom, at }) => {
+        DocumentCommand::Get(Get { version: Some(version), named: Named { id, at, .. } }) => {
+            let server = at.connect()?;
+            let place = ["documents", &id, "versions", &version.to_string()];
+            let answer = server.send(server.tenant(Method::GET, &at.tenant, &place)).await?;
+            if at.output() == Output::Json {
+                print(&answer.body)?;
+            } else {
+                let earlier: Earlier = answer.read()?;
+                note(&earlier.facts());
+                print(clean(&earlier.text).as_bytes())?;
+            }
+        }
+        DocumentCommand::Get(Get { version: None, named: Named { id, whom, at } }) => {
             let server = at.connect()?;
             let request = whom.query(server.tenant(Method::GET, &at.tenant, &["documents", &id]));
             let answer = server.send(request).await?;
@@ -223,9 +346,12 @@ pub(crate) async fn run(command: DocumentCommand) -> anyhow::Result<Ended> {
                 print(clean(&document.text).as_bytes())?;
             }
         }
-        DocumentCommand::List(List { after, limit, whom, at }) => {
+        DocumentCommand::List(List { after, limit, deleted, whom, at }) => {
             let server = at.connect()?;
-            let request = server.tenant(Method::GET, &at.tenant, &["documents"]).query(&[("limit", limit)]);
+            let request = server
+                .tenant(Method::GET, &at.tenant, &["documents"])
+                .query(&[("limit", limit)])
+                .query(&deleted.then_some([("state", "deleted")]));
             let request = whom.query(request.query(&after.map(|after| [("after", after)])));
             show(at.output(), &server.send(request).await?, listed)?;
         }
@@ -234,16 +360,30 @@ pub(crate) async fn run(command: DocumentCommand) -> anyhow::Result<Ended> {
             let answer = server.send(server.tenant(Method::DELETE, &at.tenant, &["documents", &id])).await?;
             show(at.output(), &answer, written)?;
         }
-        DocumentCommand::Acl(SetAcl { id, allow, deny, nobody: _, at }) => {
+        DocumentCommand::Acl(SetAcl { id, allow, deny, nobody: _, label, at }) => {
             let server = at.connect()?;
             let request = server.tenant(Method::PUT, &at.tenant, &["documents", &id, "acl"]);
-            let answer = server.send(request.json(&json!({"allow": allow, "deny": deny}))).await?;
+            let entries = |side: Vec<String>| side.into_iter().map(EntryBody::from).collect();
+            let body = AclBody { allow: entries(allow), deny: entries(deny), label, unknown: None };
+            let answer = server.send(request.json(&body)).await?;
             show(at.output(), &answer, written)?;
         }
-        DocumentCommand::Versions(Named { id, whom, at }) => {
+        DocumentCommand::History(Named { id, whom, at }) => {
             let server = at.connect()?;
             let request = whom.query(server.tenant(Method::GET, &at.tenant, &["documents", &id, "versions"]));
             show(at.output(), &server.send(request).await?, versions)?;
+        }
+        DocumentCommand::Restore(restore) => {
+            let (server, at) = (restore.at.connect()?, &restore.at);
+            let place = ["documents", &restore.id, "versions", &restore.version.to_string(), "restore"];
+            let request = server.tenant(Method::POST, &at.tenant, &place).query(&[("wait", "searchable")]);
+            show(at.output(), &server.send(request.json(&restore.body())).await?, restored)?;
+        }
+        DocumentCommand::Purge(Purge { id, no_wait, at }) => {
+            let server = at.connect()?;
+            let request = server.tenant(Method::POST, &at.tenant, &["documents", &id, "purge"]);
+            let request = request.query(&(!no_wait).then_some([("wait", "done")]));
+            show(at.output(), &server.send(request).await?, purged)?;
         }
     }
     Ok(Ended::Done)

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::Ended;
 use super::connection::AtTenant;
-use super::output::{note, show, table};
+use super::output::{note, or_dash, show, table};
 
 /// What can be done with groups.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
-    /// Set a group's members. Who is not named is no member any more.
+    /// Set a group's members and its clearance. Who is not named is no member any more.
     Set(Set),
     /// List the groups.
     List(List),
@@ -26,9 +26,12 @@ pub(crate) enum GroupCommand {
 pub(crate) struct Set {
     /// The group.
     group: String,
-    /// All its members.
+    /// All its members: names of users, and group:NAME.
     #[arg(required = true)]
     members: Vec<String>,
+    /// The label up to which its members are cleared. Without it, they are not by this group.
+    #[arg(long)]
+    clearance: Option<String>,
     #[command(flatten)]
     at: AtTenant,
 }
@@ -51,6 +54,7 @@ pub(crate) struct Named {
 struct Row {
     name: String,
     members: u64,
+    clearance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -61,29 +65,33 @@ struct Groups {
 #[derive(Deserialize)]
 struct Members {
     members: Vec<String>,
+    clearance: Option<String>,
 }
 
 pub(crate) async fn run(command: GroupCommand) -> anyhow::Result<Ended> {
     match command {
-        GroupCommand::Set(Set { group, members, at }) => {
+        GroupCommand::Set(Set { group, members, clearance, at }) => {
             let server = at.connect()?;
             let request = server.tenant(Method::PUT, &at.tenant, &["groups", &group]);
-            server.send(request.json(&json!({"members": members}))).await?;
+            server.send(request.json(&json!({"members": members, "clearance": clearance}))).await?;
             note(&format!("group {group} has {} members", members.len()));
         }
         GroupCommand::List(List { at }) => {
             let server = at.connect()?;
             let answer = server.send(server.tenant(Method::GET, &at.tenant, &["groups"])).await?;
             show(at.output(), &answer, |groups: Groups| {
-                let rows = groups.data.into_iter().map(|group| [group.name, group.members.to_string()]);
-                table(["name", "members"], rows)
+                let rows = groups.data.into_iter().map(|it| [it.name, it.members.to_string(), or_dash(it.clearance)]);
+                table(["name", "members", "clearance"], rows)
             })?;
         }
         GroupCommand::Show(Named { group, at }) => {
             let server = at.connect()?;
             let answer = server.send(server.tenant(Method::GET, &at.tenant, &["groups", &group])).await?;
-            show(at.output(), &answer, |members: Members| {
-                table(["member"], members.members.into_iter().map(|member| [member]))
+            show(at.output(), &answer, |group: Members| {
+                if let Some(clearance) = group.clearance {
+                    note(&format!("its members are cleared up to {clearance}"));
+                }
+                table(["member"], group.members.into_iter().map(|member| [member]))
             })?;
         }
         GroupCommand::Delete(Named { group, at }) => {

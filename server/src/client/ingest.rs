@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use catena_access::{Acl, AclEntry};
+use catena_access::Acl;
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
@@ -19,6 +19,7 @@ use super::Ended;
 use super::connection::{AtTenant, ClientError, Connection};
 use super::output::{Output, bar, clean, note, print};
 use crate::folder::{self, Decided, Folder, FolderDocument, Why};
+use crate::http::acl::AclBody;
 use crate::http::wire;
 
 /// Documents under way at once.
@@ -230,13 +231,11 @@ fn envelope(document: &FolderDocument, text: &Path, source: Option<&str>) -> any
         let at = error.utf8_error().valid_up_to();
         anyhow::anyhow!("it is not UTF-8: byte {at} cannot be read; convert it")
     })?;
-    let entries =
-        |side: &std::collections::BTreeSet<AclEntry>| -> Vec<String> { side.iter().map(ToString::to_string).collect() };
     Ok(json!({
         "text": text,
         "content_type": document.format.as_content_type(),
         "attributes": document.attributes,
-        "acl": {"allow": entries(document.acl.allow()), "deny": entries(document.acl.deny())},
+        "acl": AclBody::of(&document.acl),
         "modified_at": document.modified_at.map(wire::time),
         "source": source,
     }))

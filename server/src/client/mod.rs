@@ -12,7 +12,9 @@ mod groups;
 mod ingest;
 mod jobs;
 mod keys;
+mod labels;
 mod output;
+mod quarantine;
 mod search;
 mod sse;
 mod tenants;
@@ -27,15 +29,20 @@ pub(crate) use output::bar as progress_bar;
 /// The commands that are clients of the service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Make, list and show tenants. Needs the operator's key.
+    /// Make, list, show, change, suspend and delete tenants. Needs the operator's key.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
-    /// Make, list and revoke a tenant's keys.
+    /// Make, replace, list and revoke a tenant's keys.
     #[command(subcommand)]
     Key(keys::KeyCommand),
     /// Set, list, show and delete a tenant's groups.
     #[command(subcommand)]
     Group(groups::GroupCommand),
+    /// Set and list a tenant's clearance labels.
+    #[command(subcommand)]
+    Label(labels::LabelCommand),
+    /// List the documents that nobody may see, because their access list is unknown.
+    Quarantine(quarantine::QuarantineArguments),
     /// Write a folder of documents, or one document, into a tenant.
     Ingest(ingest::IngestArguments),
     /// Read, list and delete documents, and change who may see them.
@@ -72,6 +79,8 @@ pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
         ClientCommand::Tenant(command) => tenants::run(command).await,
         ClientCommand::Key(command) => keys::run(command).await,
         ClientCommand::Group(command) => groups::run(command).await,
+        ClientCommand::Label(command) => labels::run(command).await,
+        ClientCommand::Quarantine(arguments) => quarantine::run(arguments).await,
         ClientCommand::Ingest(arguments) => ingest::run(arguments).await,
         ClientCommand::Document(command) => documents::run(command).await,
         ClientCommand::Search(arguments) => search::search(*arguments).await,

@@ -11,6 +11,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::http::acl::{AclBody, EntryBody};
+
 /// Longest rule file.
 pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -39,9 +41,11 @@ struct RulesText {
 #[serde(deny_unknown_fields)]
 struct RuleText {
     path: Spanned<String>,
-    allow: Vec<String>,
+    allow: Vec<EntryBody>,
     #[serde(default)]
-    deny: Vec<String>,
+    deny: Vec<EntryBody>,
+    #[serde(default)]
+    label: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
 }
@@ -70,7 +74,7 @@ impl Rule {
             bail!("the path {path:?} can match no document; ids have the form folder/name.md");
         }
         let pattern = GlobBuilder::new(&path).literal_separator(true).build()?.compile_matcher();
-        let acl = Acl::parse(&text.allow, &text.deny)?;
+        let acl = AclBody { allow: text.allow, deny: text.deny, label: text.label, unknown: None }.parse()?;
         Ok(Self { line, pattern, acl, attributes: text.attributes })
     }
 }
@@ -79,8 +83,12 @@ impl Rule {
 mod tests {
     use super::*;
 
+    fn lists(rule: &Rule) -> &catena_access::acl::Lists {
+        rule.acl.lists().unwrap()
+    }
+
     fn allowed(rules: &Rules, id: &str) -> Option<Vec<String>> {
-        rules.decide(id).map(|rule| rule.acl.allow().iter().map(ToString::to_string).collect())
+        rules.decide(id).map(|rule| lists(rule).allow().iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -93,8 +101,20 @@ mod tests {
         assert_eq!(allowed(&rules, "eng/deep/a.md").unwrap(), ["group:eng"]);
         assert_eq!(allowed(&rules, "eng/open.md").unwrap(), ["everyone"]);
         let opened = rules.decide("eng/open.md").unwrap();
-        assert!(opened.attributes.is_empty() && opened.acl.deny().is_empty(), "nothing is added up from other rules");
+        assert!(
+            opened.attributes.is_empty() && lists(opened).deny().is_empty(),
+            "nothing is added up from other rules"
+        );
         assert_eq!(opened.line, 10);
+    }
+
+    #[test]
+    fn a_rule_may_hold_for_a_time_and_ask_for_a_clearance() {
+        let text = "[[rule]]\npath = '**'\nlabel = 'secret'\n\
+                    allow = ['group:eng', { entry = 'user:eve', until = '2026-02-01T00:00:00Z' }]\n";
+        let rules = Rules::parse(text).unwrap();
+        assert_eq!(allowed(&rules, "a.md").unwrap(), ["group:eng", "user:eve until 2026-02-01T00:00:00Z"]);
+        assert_eq!(lists(rules.decide("a.md").unwrap()).label().unwrap().as_str(), "secret");
     }
 
     #[test]
@@ -125,6 +145,7 @@ mod tests {
             ("[[rule]]\npath = 'a'\nalow = ['everyone']", ["alow", "line 3"]),
             ("[[rule]]\npath = 'a'\nallow = []\n\n[[rule]]\npath = 'b'\nallow = ['eng']", ["\"eng\"", "line 6"]),
             ("[[rule]]\npath = 'a['\nallow = []", ["a[", "line 2"]),
+            ("[[rule]]\npath = 'a'\nallow = [{ entry = 'everyone', until = 'soon' }]", ["\"soon\" as until", "line 2"]),
             ("[[rule]]\npath = '/eng/**'\nallow = []", ["/eng/**", "line 2"]),
             ("[[rule]]\nallow = []", ["path", "line 1"]),
             ("rules = []", ["rules", "line 1"]),

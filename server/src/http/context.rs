@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::admission::Asking;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
 use crate::http::search::{FilterBody, TimingsBody, on_behalf, question};
@@ -217,10 +218,10 @@ pub(crate) async fn run(
 /// Context: the best passages that fit a token budget, each with a citation that can be checked.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/context", tag = "retrieval", operation_id = "context",
     request_body = ContextBody, responses((status = 200, body = ContextAnswerBody), (status = 404, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
+        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn context(
     State(app): State<App>,
-    caller: Caller,
+    Asking(caller): Asking,
     Place(tenant): Place<String>,
     Body(body): Body<ContextBody>,
 ) -> Result<Body<ContextAnswerBody>, Problem> {

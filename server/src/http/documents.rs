@@ -9,17 +9,20 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use catena_access::{Right, Scope};
-use catena_catalog::{Change, Document, DocumentRow, Expect, VersionRow};
-use catena_domain::{DocumentId, ErrorKind};
+use catena_catalog::{Change, Changed, DeletedRow, Document, DocumentRow, PutOutcome, VersionRow};
+use catena_domain::DocumentId;
 use catena_ingest::{Freshness, Put};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::acl::AclBody;
+use crate::http::admission::Writing;
 use crate::http::door::{As, Caller};
+use crate::http::once::Answer;
 use crate::http::problem::Problem;
-use crate::http::submission::{AclBody, Envelope, body_bytes, submission};
+use crate::http::submission::{Envelope, body_bytes, expected_version, submission};
 use crate::http::wire::{self, Body, Paging, Params, Place};
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -32,7 +35,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    fn freshness(&self) -> Result<Freshness, Problem> {
+    pub(crate) fn freshness(&self) -> Result<Freshness, Problem> {
         match self.wait.as_deref() {
             None => Ok(Freshness::Durable),
             Some("searchable") => Ok(Freshness::Searchable),
@@ -63,7 +66,13 @@ pub(crate) struct PutBody {
     chunks: ChunkCounts,
 }
 
-fn put_body(id: &DocumentId, put: &Put, seq: u64) -> PutBody {
+/// The answer to a write that makes a version.
+pub(crate) fn put_answer(id: &DocumentId, put: &Put) -> Answer {
+    let status = if put.change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
+    Answer::new(status, &put_body(id, put)).tagged(put.version.0)
+}
+
+fn put_body(id: &DocumentId, put: &Put) -> PutBody {
     PutBody {
         document: id.to_string(),
         version: put.version.0,
@@ -74,7 +83,7 @@ fn put_body(id: &DocumentId, put: &Put, seq: u64) -> PutBody {
             Change::Metadata => "metadata",
             Change::None => "none",
         },
-        seq,
+        seq: put.at.0,
         searchable: put.searchable,
         chunks: ChunkCounts {
             total: put.chunks_total,
@@ -93,34 +102,29 @@ fn put_body(id: &DocumentId, put: &Put, seq: u64) -> PutBody {
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
     operation_id = "put_document", params(Wait), request_body = Envelope,
     responses((status = 200, body = PutBody), (status = 201, body = PutBody), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem)))]
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn put(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     Params(wait): Params<Wait>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Body<PutBody>), Problem> {
+) -> Result<Answer, Problem> {
     caller.trail.doing("document.put");
     let scope = caller.enter(&app, &tenant, Right::Write).await?;
     let id = DocumentId::new(&document)?;
     let freshness = wait.freshness()?;
     let submission = submission(id.clone(), &headers, body_bytes(body)?)?;
-    let (draft, expect) = (caller.trail.draft("document.put", StatusCode::OK), submission.expect);
-    let written =
-        app.ingest().put(&scope, submission, freshness, draft).await.map_err(|error| match (expect, error.kind()) {
-            (Expect::Absent | Expect::Version(_), ErrorKind::Conflict) => Problem::precondition(),
-            _ => error.into(),
-        })?;
+    let deed = caller.deed("document.put", StatusCode::OK, {
+        let id = id.clone();
+        move |outcome: &PutOutcome| {
+            put_answer(&id, &Put { searchable: freshness == Freshness::Searchable, ..Put::of(outcome) })
+        }
+    });
+    let written = app.ingest().put(&scope, submission, freshness, deed).await?;
     caller.trail.recorded(written.leaf);
-    let put = written.value;
-    let seq = match put.seq {
-        Some(seq) => seq,
-        None => app.catalog().seq(&scope).await?,
-    };
-    let status = if put.change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Body(put_body(&id, &put, seq.0))))
+    Ok(put_answer(&id, &written.value))
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -249,6 +253,15 @@ pub(crate) struct DocumentItem {
     source: Option<String>,
     modified_at: Option<String>,
     indexed_at: String,
+    /// When it was deleted; in the list of deleted documents alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<String>,
+}
+
+impl From<DeletedRow> for DocumentItem {
+    fn from(deleted: DeletedRow) -> Self {
+        Self { deleted_at: Some(wire::time(deleted.deleted_at)), ..deleted.row.into() }
+    }
 }
 
 impl From<DocumentRow> for DocumentItem {
@@ -261,6 +274,7 @@ impl From<DocumentRow> for DocumentItem {
             source: row.source,
             modified_at: row.modified_at.map(wire::time),
             indexed_at: wire::time(row.indexed_at),
+            deleted_at: None,
         }
     }
 }
@@ -273,9 +287,9 @@ pub(crate) struct DocumentPage {
     next: Option<String>,
 }
 
-/// List the documents that the principal may see.
+/// List the documents that the principal may see; with `state=deleted`, for administrators, those that are deleted.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/documents", tag = "documents", operation_id = "list_documents",
-    params(Paging, AsParams), responses((status = 200, body = DocumentPage), (status = 404, body = Problem)))]
+    params(Paging, AsParams, StateParam), responses((status = 200, body = DocumentPage), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -283,17 +297,41 @@ pub(crate) async fn list(
     Params(query): Params<ListParams>,
 ) -> Result<Body<DocumentPage>, Problem> {
     caller.trail.doing("document.list");
-    let ListParams { after, limit, as_user, as_groups } = query;
+    let ListParams { after, limit, as_user, as_groups, state } = query;
     let on_behalf = AsParams { as_user, as_groups }.parse()?;
     let paging = Paging { after, limit };
+    match state.as_deref() {
+        None | Some("live") => {}
+        Some("deleted") if on_behalf.is_none() => return deleted(&app, &caller, &tenant, &paging).await,
+        Some("deleted") => return Err(Problem::invalid("Deleted documents are listed for administrators alone.")),
+        Some(_) => return Err(Problem::invalid("`state` may be `live` or `deleted`.")),
+    }
     let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf).await?;
     let after = paging.after.as_deref().map(DocumentId::new).transpose()?;
     let page = app.catalog().documents(&scope, after.as_ref(), paging.limit()?).await?;
     for row in &page.items {
         caller.trail.left(catena_audit::Object::new("title", row.id.as_str()));
     }
-    let next = page.next.map(|id| id.to_string());
-    Ok(Body(DocumentPage { data: page.items.into_iter().map(DocumentItem::from).collect(), next }))
+    Ok(Body(DocumentPage { data: page.items.into_iter().map(DocumentItem::from).collect(), next: page.next }))
+}
+
+async fn deleted(app: &App, caller: &Caller, tenant: &str, paging: &Paging) -> Result<Body<DocumentPage>, Problem> {
+    let scope = caller.enter(app, tenant, Right::Admin).await?;
+    let after = paging.after.as_deref().map(DocumentId::new).transpose()?;
+    let page = app.catalog().deleted_documents(&scope, after.as_ref(), paging.limit()?).await?;
+    for deleted in &page.items {
+        caller.trail.left(catena_audit::Object::new("title", deleted.row.id.as_str()));
+    }
+    Ok(Body(DocumentPage { data: page.items.into_iter().map(DocumentItem::from).collect(), next: page.next }))
+}
+
+/// Which documents a list shows.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes a parameter that `ListParams` reads")]
+pub(crate) struct StateParam {
+    /// `live`, or `deleted`, which needs the scope `admin`.
+    state: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -307,6 +345,8 @@ pub(crate) struct ListParams {
     as_user: Option<String>,
     #[serde(default)]
     as_groups: Option<String>,
+    #[serde(default)]
+    state: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -315,40 +355,49 @@ pub(crate) struct SeqBody {
     seq: u64,
 }
 
+fn changed_answer(changed: &Changed) -> Answer {
+    Answer::new(StatusCode::OK, &SeqBody { seq: changed.seq.0 }).tagged(changed.version.0)
+}
+
 /// Delete a document. No query finds it from the next one on.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
-    operation_id = "delete_document", responses((status = 200, body = SeqBody), (status = 404, body = Problem)))]
+    operation_id = "delete_document", responses((status = 200, body = SeqBody), (status = 404, body = Problem),
+        (status = 412, body = Problem)))]
 pub(crate) async fn delete(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
-) -> Result<Body<SeqBody>, Problem> {
+    headers: HeaderMap,
+) -> Result<Answer, Problem> {
     caller.trail.doing("document.delete");
     let scope = caller.enter(&app, &tenant, Right::Write).await?;
     let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
-    let draft = caller.trail.draft("document.delete", StatusCode::OK);
-    let written = app.ingest().delete(&scope, &id, draft).await?.ok_or_else(Problem::not_found)?;
+    let deed = caller.deed("document.delete", StatusCode::OK, changed_answer);
+    let expect = expected_version(&headers)?;
+    let written = app.ingest().delete(&scope, &id, expect, deed).await?.ok_or_else(Problem::not_found)?;
     caller.trail.recorded(written.leaf);
-    Ok(Body(SeqBody { seq: written.value.0 }))
+    Ok(changed_answer(&written.value))
 }
 
 /// Replace a document's access list. The next query obeys it.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}/acl", tag = "documents",
     operation_id = "put_acl", request_body = AclBody,
-    responses((status = 200, body = SeqBody), (status = 404, body = Problem)))]
+    responses((status = 200, body = SeqBody), (status = 404, body = Problem), (status = 412, body = Problem)))]
 pub(crate) async fn put_acl(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
+    headers: HeaderMap,
     Body(body): Body<AclBody>,
-) -> Result<Body<SeqBody>, Problem> {
+) -> Result<Answer, Problem> {
     caller.trail.doing("document.acl");
     let scope = caller.enter(&app, &tenant, Right::Write).await?;
     let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
-    let draft = caller.trail.draft("document.acl", StatusCode::OK);
-    let written = app.ingest().set_acl(&scope, &id, &body.parse()?, draft).await?.ok_or_else(Problem::not_found)?;
+    let deed = caller.deed("document.acl", StatusCode::OK, changed_answer);
+    let (acl, expect) = (body.parse()?, expected_version(&headers)?);
+    let written = app.ingest().set_acl(&scope, &id, &acl, expect, deed).await?.ok_or_else(Problem::not_found)?;
     caller.trail.recorded(written.leaf);
-    Ok(Body(SeqBody { seq: written.value.0 }))
+    Ok(changed_answer(&written.value))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

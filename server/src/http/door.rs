@@ -1,12 +1,14 @@
 //! The door: from a header to a credential, from a credential to a scope.
 //!
-//! Promises: a key that is wrong, unknown, revoked or another tenant's is turned away here, and all of them alike; what
-//! comes out is proof. Does not: remember anything between requests, so that a revocation holds from the next one on.
+//! Promises: a key that is wrong, unknown, ended, revoked or another tenant's is turned away here, and all of them alike,
+//! and so is a token that does not hold; what comes out is proof. Does not: remember anything between requests, so that
+//! a revocation holds from the next one on.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use catena_access::{Credential, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_access::{Credential, Directory, Entry, KeyText, OnBehalf, Operator, Right, Rights, Scope};
+use catena_catalog::{Quotas, Standing};
 use catena_domain::{GroupName, KeyId, TenantId, UserName, limits};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -14,8 +16,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::once::Named;
 use crate::http::problem::Problem;
 use crate::http::trail::Trail;
+use crate::oidc::Refusal;
 
 /// The key's other header, for clients that cannot set `authorization`.
 const API_KEY: &str = "x-api-key";
@@ -54,12 +58,53 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Crede
     if app.operator_key() == hash {
         return Ok(operator());
     }
-    let unknown = || Problem::unauthenticated("The key is unknown or was revoked. Ask for a new one.");
+    if app.oidc().is_for(presented) && headers.contains_key(header::AUTHORIZATION) {
+        return by_token(app, presented).await;
+    }
     let key = KeyText::parse(presented).map_err(|error| {
         Problem::unauthenticated(format!("The key cannot be right: {error}. Copy it again, or ask for a new one."))
     })?;
-    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown)?;
-    if stored.hash == hash { Ok(stored.credential) } else { Err(unknown()) }
+    let stored = app.catalog().find_key(key.id()).await?.ok_or_else(unknown_key)?;
+    if stored.hash != hash {
+        return Err(unknown_key());
+    }
+    app.catalog().key_was_used(&stored.credential);
+    Ok(stored.credential)
+}
+
+/// Finds out whom a token of an identity provider stands for.
+async fn by_token(app: &App, token: &str) -> Result<Credential, Problem> {
+    let refusal = match app.oidc().identify(token).await {
+        Ok(credential) if is_there(app, credential.tenant.as_ref()).await? => return Ok(credential),
+        Ok(_) => Refusal::Unfit("the tenant that the settings give it does not exist".to_owned()),
+        Err(refusal) => refusal,
+    };
+    match refusal {
+        Refusal::Unproven(reason) => tracing::debug!(reason, "a token was refused"),
+        Refusal::Unfit(reason) => tracing::warn!(reason, "a token of a trusted issuer was refused"),
+        Refusal::TooManyGroups => {
+            tracing::warn!("a token names more groups than one may have, or leaves some out");
+            return Err(Problem::too_many_groups());
+        }
+        Refusal::NoKeys => {
+            return Err(Problem::unavailable(
+                "The identity provider cannot be asked for its keys right now, so no token can be checked. Try again.",
+            ));
+        }
+    }
+    Err(Problem::invalid_token())
+}
+
+async fn is_there(app: &App, tenant: Option<&TenantId>) -> Result<bool, Problem> {
+    match tenant {
+        Some(tenant) => Ok(app.catalog().standing(tenant).await?.is_some_and(|standing| !standing.state.is_gone())),
+        None => Ok(false),
+    }
+}
+
+/// The one answer to keys that open nothing.
+pub(crate) fn unknown_key() -> Problem {
+    Problem::unauthenticated("The key is unknown, has ended or was revoked. Ask for a new one.")
 }
 
 fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -88,6 +133,7 @@ fn operator() -> Credential {
         rights: Rights::of(&[Right::Operator]),
         user: None,
         groups: Vec::new(),
+        clearance: None,
     }
 }
 
@@ -95,7 +141,11 @@ fn operator() -> Credential {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) credential: Arc<Credential>,
+    /// What its tenant may hold and use.
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) trail: Trail,
+    /// The caller's own name for the request.
+    pub(crate) named: Option<Named>,
 }
 
 impl Caller {
@@ -114,14 +164,16 @@ impl Caller {
     ) -> Result<Scope, Problem> {
         // A name that cannot be a tenant's is as absent as one that is not.
         let tenant = TenantId::new(tenant).map_err(|_| Problem::not_found())?;
-        if let Ok(operator) = self.credential.operate() {
-            app.catalog().tenant(&operator, &tenant).await?.ok_or_else(Problem::not_found)?;
+        if self.credential.operate().is_ok() {
+            let standing = app.catalog().standing(&tenant).await?;
+            // Of a tenant that is gone, the record is all that is left.
+            let is_there = |standing: &Standing| need == Right::Audit || !standing.state.is_gone();
+            standing.filter(is_there).ok_or_else(Problem::not_found)?;
         }
-        let directory = match self.credential.user_concerned(on_behalf.as_ref()) {
-            Some(user) if self.credential.tenant.as_ref() == Some(&tenant) => {
-                app.catalog().directory_groups(&tenant, user).await?
-            }
-            _ => Vec::new(),
+        let directory = if self.credential.tenant.as_ref() == Some(&tenant) {
+            app.catalog().directory(&tenant, self.credential.concerned(on_behalf.as_ref())).await?
+        } else {
+            Directory::default()
         };
         let scope = self.credential.enter(Entry { tenant: &tenant, need, on_behalf, directory })?;
         self.trail.entered(&scope);
@@ -146,9 +198,12 @@ impl Caller {
     /// The caller of the request that `parts` belong to. Fails closed where the record's layer is missing.
     pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         let credential = parts.extensions.get::<Arc<Credential>>().cloned();
+        let quotas = parts.extensions.get::<Arc<Quotas>>().cloned();
         let trail = parts.extensions.get::<Trail>().cloned();
-        match (credential, trail) {
-            (Some(credential), Some(trail)) => Ok(Self { credential, trail }),
+        match (credential, quotas, trail) {
+            (Some(credential), Some(quotas), Some(trail)) => {
+                Ok(Self { credential, quotas, trail, named: parts.extensions.get::<Named>().cloned() })
+            }
             _ => Err(Problem::internal()),
         }
     }

@@ -11,12 +11,13 @@ use catena_catalog::Job;
 use catena_domain::JobId;
 use catena_runtime::clock;
 use futures::Stream;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::door::Caller;
+use crate::http::once::Answer;
 use crate::http::problem::Problem;
 use crate::http::wire::{self, Body, Place};
 
@@ -76,16 +77,17 @@ pub(crate) async fn reindex(
     State(app): State<App>,
     caller: Caller,
     Place(tenant): Place<String>,
-) -> Result<Response, Problem> {
+) -> Result<Answer, Problem> {
     caller.trail.doing("reindex.request");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
-    let written =
-        app.ingest().request_reindex(&scope, caller.trail.draft("reindex.request", StatusCode::ACCEPTED)).await?;
+    let answer = move |job: &Job| {
+        let place = format!("/v1/tenants/{tenant}/jobs/{}", job.id);
+        Answer::new(StatusCode::ACCEPTED, &JobBody::from(job.clone())).at(place)
+    };
+    let deed = caller.deed("reindex.request", StatusCode::ACCEPTED, answer.clone());
+    let written = app.ingest().request_reindex(&scope, deed).await?;
     caller.trail.recorded(written.leaf);
-    let place = format!("/v1/tenants/{tenant}/jobs/{}", written.value.id);
-    let place = HeaderValue::from_str(&place).map_err(|_| Problem::internal())?;
-    let body = Body(JobBody::from(written.value));
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], body).into_response())
+    Ok(answer(&written.value))
 }
 
 /// List the latest jobs.

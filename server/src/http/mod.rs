@@ -3,21 +3,29 @@
 //! Promises: whatever is under `/v1` or `/mcp` passes the record's layer and the door before any handler; wire types live
 //! here and nowhere else. Does not: decide anything that `access`, `ingest` or `retrieval` decide.
 
+pub(crate) mod acl;
+pub(crate) mod admission;
 pub(crate) mod citations;
 pub(crate) mod context;
+pub(crate) mod discovery;
 pub(crate) mod documents;
 pub(crate) mod door;
 pub(crate) mod generations;
 pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod labels;
+pub(crate) mod once;
 pub(crate) mod problem;
+pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod search;
 pub(crate) mod submission;
 pub(crate) mod tenants;
 pub(crate) mod trail;
+pub(crate) mod usage;
 pub(crate) mod wire;
 
 use axum::extract::DefaultBodyLimit;
@@ -53,7 +61,8 @@ struct BearerKey;
 
 impl Modify for BearerKey {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A catena key.")).build();
+        let what = "A catena key, or an access token of an identity provider that the service trusts.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build();
         api.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
     }
 }
@@ -64,14 +73,21 @@ fn described() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(limits::DOCUMENT_BODY_BYTES_MAX + ENVELOPE_BYTES));
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(tenants::create, tenants::list))
-        .routes(routes!(tenants::get))
+        .routes(routes!(tenants::get, tenants::change, tenants::delete))
+        .routes(routes!(usage::get))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(groups::list))
         .routes(routes!(groups::put, groups::get, groups::delete))
+        .routes(routes!(labels::put, labels::get))
+        .routes(routes!(quarantine::list))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put_acl))
         .routes(routes!(documents::versions))
+        .routes(routes!(history::version))
+        .routes(routes!(history::restore))
+        .routes(routes!(history::purge))
         .routes(routes!(search::search))
         .routes(routes!(context::context))
         .routes(routes!(context::receipt))
@@ -95,8 +111,11 @@ pub(crate) fn router(app: App) -> Router {
     let open = Router::new()
         .route("/healthz", axum::routing::get(health::alive))
         .route("/readyz", axum::routing::get(health::ready))
-        .route("/openapi.json", axum::routing::get(move || async move { description.clone() }));
+        .route("/openapi.json", axum::routing::get(move || async move { description.clone() }))
+        .route(discovery::OF_THE_SERVICE, axum::routing::get(discovery::protected_resource))
+        .route(discovery::OF_MCP, axum::routing::get(discovery::protected_resource));
     let recorded = routes
+        .layer(middleware::from_fn_with_state(app.clone(), once::layer))
         .route("/metrics", axum::routing::get(health::metrics))
         .route_service("/mcp", mcp::service(&app))
         .fallback(async || Problem::not_found())

@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use catena_access::Right;
-use catena_catalog::CatalogError;
+use catena_catalog::{CatalogError, Exceeded, Quota};
 use catena_domain::{ErrorKind, limits};
 use catena_ingest::IngestError;
 use catena_retrieval::RetrievalError;
@@ -29,10 +29,24 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The last part of `type`.
     pub(crate) code: &'static str,
+    /// Of `index-behind`: the write that the index has reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reached: Option<u64>,
+    /// The quota that was reached, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<&'static str>,
+    /// How much of it the tenant may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// How much of it the tenant has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
     #[serde(skip)]
-    challenge: bool,
+    challenge: Option<String>,
+    #[serde(skip)]
+    lacks_room: bool,
 }
 
 impl Problem {
@@ -43,8 +57,13 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code,
+            reached: None,
+            quota: None,
+            limit: None,
+            used: None,
             retry_after_s: None,
-            challenge: false,
+            challenge: None,
+            lacks_room: false,
         }
     }
 
@@ -55,6 +74,11 @@ impl Problem {
     /// The same problem under a name of its own, for programs that tell it from others of its status.
     pub(crate) fn named(self, code: &'static str, title: &'static str) -> Self {
         Self { kind: format!("urn:catena:problem:{code}"), code, title, ..self }
+    }
+
+    /// The same problem, of which it is known when it will be over.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -69,7 +93,23 @@ impl Problem {
 
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid key is needed", detail);
-        Self { challenge: true, ..problem }
+        Self { challenge: Some("Bearer".to_owned()), ..problem }
+    }
+
+    /// The one answer for every token that is turned away: why, is in the log alone.
+    pub(crate) fn invalid_token() -> Self {
+        let detail = "The token is not accepted here: it has expired, or it is not one for this service. Get a new one \
+                      from your identity provider; if that does not help, the operator finds the reason in the log.";
+        Self { challenge: Some(r#"Bearer error="invalid_token""#.to_owned()), ..Self::unauthenticated(detail) }
+    }
+
+    /// The same refusal, if it asks for a credential, with the address that says who gives out tokens.
+    pub(crate) fn with_metadata_at(mut self, address: &str) -> Self {
+        if let Some(challenge) = &mut self.challenge {
+            let comma = if challenge.contains('=') { "," } else { "" };
+            challenge.push_str(&format!(r#"{comma} resource_metadata="{address}""#));
+        }
+        self
     }
 
     pub(crate) fn missing_right(right: &str) -> Self {
@@ -79,6 +119,39 @@ impl Problem {
             format!("This key lacks the scope `{right}`. Ask an administrator of the tenant for one that has it.")
         };
         Self::new(StatusCode::FORBIDDEN, "missing-scope", "The key may not do this", detail)
+    }
+
+    pub(crate) fn too_many_groups() -> Self {
+        let most = limits::GROUPS_PER_PRINCIPAL_MAX;
+        let detail = format!(
+            "The token names more than {most} groups, or says that it leaves some out. Have the identity provider put \
+             fewer into tokens for this service."
+        );
+        Self::new(StatusCode::FORBIDDEN, "too-many-groups", "The token names too many groups", detail)
+    }
+
+    pub(crate) fn suspended() -> Self {
+        let detail = "The key is right, but its tenant is suspended: nothing is lost, and nothing is answered. Ask whoever \
+                      runs the service to resume it.";
+        Self::new(StatusCode::FORBIDDEN, "tenant-suspended", "The tenant is suspended", detail)
+    }
+
+    /// A quota that the request would exceed: what is held is too much for the tenant, what is used too much for now.
+    pub(crate) fn quota(exceeded: Exceeded) -> Self {
+        let status = match exceeded.quota {
+            Quota::Documents | Quota::TextBytes | Quota::Chunks => StatusCode::PAYLOAD_TOO_LARGE,
+            Quota::EmbeddingTokensPerDay | Quota::WritesPerMinute | Quota::QueriesPerMinute | Quota::Concurrency => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+        };
+        let detail = sentence(&exceeded.to_string());
+        Self {
+            quota: Some(exceeded.quota.as_str()),
+            limit: Some(exceeded.limit),
+            used: Some(exceeded.used),
+            retry_after_s: exceeded.retry_after_s,
+            ..Self::new(status, "quota-exceeded", "The tenant's quota is used up", detail)
+        }
     }
 
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
@@ -125,6 +198,13 @@ impl Problem {
             ),
             ErrorKind::Corrupt | ErrorKind::Internal => Self::internal(),
         }
+    }
+
+    /// The disk is full. Whoever watches readiness is told as well.
+    fn no_room() -> Self {
+        let detail = "The service's disk is full, so nothing can be written, and no answer can be recorded. Nothing was \
+                      half-done; try again when the operator has made room.";
+        Self { lacks_room: true, ..Self::unavailable(detail) }
     }
 
     /// The problem of `error`, which is logged here once if it is ours.
@@ -184,6 +264,9 @@ impl From<IngestError> for Problem {
                 let (code, title) = text_code(&error);
                 Self::invalid(sentence(&error.to_string())).named(code, title)
             }
+            IngestError::AclNeeded => {
+                Self::invalid(sentence(&error.to_string())).named("acl-needed", "Who may read it must be said")
+            }
             error => Self::of_error(error.kind(), &error),
         }
     }
@@ -191,7 +274,14 @@ impl From<IngestError> for Problem {
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
-        Self::of_error(error.kind(), &error)
+        match error {
+            CatalogError::Precondition { .. } => Self::precondition(),
+            CatalogError::QuotaExceeded(exceeded) => Self::quota(exceeded),
+            error => {
+                let problem = Self::of_error(error.kind(), &error);
+                if error.is_for_want_of_room() { Self::no_room() } else { problem }
+            }
+        }
     }
 }
 
@@ -203,8 +293,9 @@ impl From<RetrievalError> for Problem {
                 Self::invalid(text).named("budget-too-small", "No passage fits the budget")
             }
             RetrievalError::NotWritten { .. } => Self::invalid(text),
-            RetrievalError::Behind { .. } => {
-                Self::unavailable(text).named("index-behind", "The index has not reached that write")
+            RetrievalError::Behind { reached, .. } => {
+                let problem = Self::unavailable(text).named("index-behind", "The index has not reached that write");
+                Self { reached: Some(reached.0), ..problem }
             }
             RetrievalError::NoIndex | RetrievalError::Arm { .. } => Self::unavailable(text),
             RetrievalError::Catalog(error) => error.into(),
@@ -276,17 +367,21 @@ impl From<axum::extract::rejection::BytesRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after_s, challenge, code) = (self.retry_after_s, self.challenge, self.code);
+        let (retry_after_s, challenge, lacks_room, code) =
+            (self.retry_after_s, self.challenge.clone(), self.lacks_room, self.code);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(ProblemCode(code));
+        if lacks_room {
+            response.extensions_mut().insert(LacksRoom);
+        }
         response
     }
 }
@@ -294,3 +389,7 @@ impl IntoResponse for Problem {
 /// A problem's code, for the record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProblemCode(pub(crate) &'static str);
+
+/// An answer that failed because the disk is full.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LacksRoom;

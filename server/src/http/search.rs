@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::admission::Asking;
 use crate::http::documents::url;
 use crate::http::door::{As, Caller};
 use crate::http::problem::Problem;
@@ -210,10 +211,10 @@ pub(crate) fn on_behalf(of: Option<As>) -> Result<Option<OnBehalf>, Problem> {
 /// Search: ranked passages, each a span of a version.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/search", tag = "retrieval", operation_id = "search",
     request_body = SearchBody, responses((status = 200, body = SearchAnswerBody), (status = 404, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
+        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn search(
     State(app): State<App>,
-    caller: Caller,
+    Asking(caller): Asking,
     Place(tenant): Place<String>,
     Body(body): Body<SearchBody>,
 ) -> Result<Body<SearchAnswerBody>, Problem> {

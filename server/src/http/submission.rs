@@ -2,43 +2,21 @@
 //!
 //! Promises: what leaves this module is within every limit and parsed; nothing is guessed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use catena_access::{Acl, AclEntry};
 use catena_catalog::Expect;
 use catena_domain::{DocumentId, VersionNo, limits};
 use catena_ingest::Submission;
 use catena_text::Format;
 use http::{HeaderMap, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::http::acl::{AclBody, EntryBody};
 use crate::http::problem::Problem;
 use crate::http::wire::{self, bounded};
-
-#[derive(Debug, Default, Deserialize, Serialize, ToSchema, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AclBody {
-    /// `everyone`, `user:NAME`, `group:NAME`. Empty: nobody but the tenant's administrators.
-    #[serde(default)]
-    pub(crate) allow: Vec<String>,
-    /// The same forms. Whoever is named here is refused, whatever else admits them.
-    #[serde(default)]
-    pub(crate) deny: Vec<String>,
-}
-
-impl AclBody {
-    pub(crate) fn parse(&self) -> Result<Acl, Problem> {
-        Ok(Acl::parse(&self.allow, &self.deny)?)
-    }
-
-    pub(crate) fn of(acl: &Acl) -> Self {
-        let texts = |side: &BTreeSet<AclEntry>| side.iter().map(ToString::to_string).collect();
-        Self { allow: texts(acl.allow()), deny: texts(acl.deny()) }
-    }
-}
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -140,6 +118,16 @@ fn check_metadata(envelope: &Envelope) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What `If-Match` says, where something must be there in any case.
+pub(crate) fn expected_version(headers: &HeaderMap) -> Result<Expect, Problem> {
+    match expectation(headers)? {
+        Expect::Absent => {
+            Err(Problem::malformed("`if-none-match` is for writing a document; send `if-match: \"vN\"`."))
+        }
+        expect => Ok(expect),
+    }
+}
+
 /// What `If-Match` and `If-None-Match` say of the version that the writer believes is there.
 fn expectation(headers: &HeaderMap) -> Result<Expect, Problem> {
     let text =
@@ -162,6 +150,7 @@ fn headers_as_envelope(content_type: &str, headers: &HeaderMap) -> Result<Envelo
         let text = decoded(headers, name)?.unwrap_or_default();
         Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
     };
+    let entries = |name| Ok::<_, Problem>(list(name)?.into_iter().map(EntryBody::from).collect());
     let pair = |text: String| {
         let (name, value) = text
             .split_once('=')
@@ -174,7 +163,12 @@ fn headers_as_envelope(content_type: &str, headers: &HeaderMap) -> Result<Envelo
         title: decoded(headers, "catena-title")?,
         uri: decoded(headers, "catena-uri")?,
         attributes: list("catena-attributes")?.into_iter().map(pair).collect::<Result<_, Problem>>()?,
-        acl: AclBody { allow: list("catena-allow")?, deny: list("catena-deny")? },
+        acl: AclBody {
+            allow: entries("catena-allow")?,
+            deny: entries("catena-deny")?,
+            label: decoded(headers, "catena-label")?,
+            unknown: None,
+        },
         modified_at: decoded(headers, "catena-modified-at")?,
         source: decoded(headers, "catena-source")?,
     })

@@ -9,21 +9,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use catena_access::{Credential, Scope};
+use catena_access::{Credential, Operator, Scope};
 use catena_audit::{Chain, Draft, LeafRef, Object, Outcome};
+use catena_catalog::CatalogError;
 use catena_domain::TenantId;
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::random;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument as _;
 
+use crate::allowance::Measured;
 use crate::app::App;
+use crate::http::discovery;
+use crate::http::admission::{self, Admitted};
 use crate::http::door;
-use crate::http::problem::{Problem, ProblemCode};
+use crate::http::problem::{LacksRoom, Problem, ProblemCode};
 use crate::http::wire::sha256_hex;
 
 /// The header that names a request, in answers and in the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The rate that a request was held against, and how much of it is left.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What is known of a request so far.
 #[derive(Debug, Clone)]
@@ -33,13 +41,15 @@ pub(crate) struct Trail(Arc<Mutex<Notes>>);
 struct Notes {
     draft: Draft,
     tenant: Option<TenantId>,
+    operator: Option<Operator>,
+    measured: Option<Measured>,
     leaf: Option<LeafRef>,
 }
 
 impl Trail {
     fn new(request: &str) -> Self {
         let draft = Draft::new(request, "request");
-        Self(Arc::new(Mutex::new(Notes { draft, tenant: None, leaf: None })))
+        Self(Arc::new(Mutex::new(Notes { draft, tenant: None, operator: None, measured: None, leaf: None })))
     }
 
     fn state(&self) -> MutexGuard<'_, Notes> {
@@ -51,6 +61,20 @@ impl Trail {
         let mut state = self.state();
         state.draft.actor = Some(credential.key.to_string());
         state.tenant.clone_from(&credential.tenant);
+        state.operator = credential.operate().ok();
+    }
+
+    /// The tenant was deleted while the request was at work: nothing of it is said any more.
+    fn orphaned(&self) {
+        let mut state = self.state();
+        let Draft { request, actor, .. } = state.draft.clone();
+        state.draft = Draft { actor, ..Draft::new(request, "request.refused") };
+        state.tenant = None;
+    }
+
+    /// How the request stands to a rate of its tenant.
+    pub(crate) fn measured(&self, measured: Measured) {
+        self.state().measured = Some(measured);
     }
 
     /// Which tenant was entered, and for whom.
@@ -92,9 +116,20 @@ impl Trail {
         self.state().leaf = Some(leaf);
     }
 
-    fn unrecorded(&self) -> Option<(Draft, Option<TenantId>)> {
+    /// What is still to be recorded: the leaf, whose chain it belongs to, and the operator if it is his request.
+    fn unrecorded(&self) -> Option<(Draft, Option<TenantId>, Option<Operator>)> {
         let state = self.state();
-        state.leaf.is_none().then(|| (state.draft.clone(), state.tenant.clone()))
+        state.leaf.is_none().then(|| (state.draft.clone(), state.tenant.clone(), state.operator.clone()))
+    }
+
+    /// Says in the answer how the request stands to its tenant's rate.
+    fn tell(&self, headers: &mut HeaderMap) {
+        let Some(measured) = self.state().measured else { return };
+        for (name, text) in [(RATE_LIMIT_POLICY, measured.policy()), (RATE_LIMIT, measured.state())] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 
@@ -109,6 +144,7 @@ pub(crate) async fn record(State(app): State<App>, mut request: Request, next: N
     count(&trail, response.status(), watch);
     let (status, ms) = (response.status().as_u16(), watch.elapsed_ms());
     tracing::debug!(request = id, action = trail.action(), status, ms, "answered");
+    trail.tell(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -135,29 +171,45 @@ async fn answer(app: &App, trail: &Trail, request: Request, next: Next) -> Respo
         }
     };
     let reason = response.extensions().get::<ProblemCode>().map(|code| code.0);
+    let response = match commit(app, trail, response.status().as_u16(), reason).await {
+        Ok(()) => response,
+        Err(CatalogError::TenantGone { .. }) => orphan(app, trail).await,
+        Err(error) => Problem::from(error).into_response(),
+    };
+    if response.extensions().get::<LacksRoom>().is_some() {
+        app.room().ran_out();
+    }
+    response
+}
+
+/// The answer to a request whose tenant was deleted before it could leave: that of an unknown key.
+async fn orphan(app: &App, trail: &Trail) -> Response {
+    trail.orphaned();
+    let response = door::unknown_key().into_response();
+    let reason = response.extensions().get::<ProblemCode>().map(|code| code.0);
     match commit(app, trail, response.status().as_u16(), reason).await {
         Ok(()) => response,
-        Err(problem) => problem.into_response(),
+        Err(error) => Problem::from(error).into_response(),
     }
 }
 
 async fn admitted(app: &App, trail: &Trail, mut request: Request, next: Next) -> Response {
-    match door::authenticate(app, request.headers()).await {
-        Ok(credential) => {
-            trail.presented(&credential);
+    match admission::admit(app, trail, request.headers()).await {
+        Ok(Admitted { credential, quotas, place: _place }) => {
             request.extensions_mut().insert(Arc::new(credential));
+            request.extensions_mut().insert(Arc::new(quotas));
             next.run(request).await
         }
         Err(problem) => {
             trail.doing("request.refused");
-            problem.into_response()
+            discovery::announced(app, request.uri().path(), problem).into_response()
         }
     }
 }
 
 /// Writes the leaf, unless the change brought it along.
-async fn commit(app: &App, trail: &Trail, status: u16, reason: Option<&str>) -> Result<(), Problem> {
-    let Some((mut draft, tenant)) = trail.unrecorded() else { return Ok(()) };
+async fn commit(app: &App, trail: &Trail, status: u16, reason: Option<&str>) -> Result<(), CatalogError> {
+    let Some((mut draft, tenant, operator)) = trail.unrecorded() else { return Ok(()) };
     draft.status = status;
     draft.reason = reason.map(str::to_owned);
     draft.outcome = match draft.status {
@@ -165,9 +217,10 @@ async fn commit(app: &App, trail: &Trail, status: u16, reason: Option<&str>) -> 
         400..500 => Outcome::Refused,
         _ => Outcome::Failed,
     };
-    let leaf = match &tenant {
-        Some(tenant) => app.catalog().record(Chain::Tenant(tenant), draft).await?,
-        None => app.catalog().record(Chain::Service, draft).await?,
+    let leaf = match (&tenant, &operator) {
+        (Some(tenant), Some(operator)) => app.catalog().record_of_operator(operator, tenant, draft).await?,
+        (Some(tenant), None) => app.catalog().record(Chain::Tenant(tenant), draft).await?,
+        (None, _) => app.catalog().record(Chain::Service, draft).await?,
     };
     trail.recorded(leaf);
     Ok(())

@@ -92,6 +92,11 @@ impl Client {
         Self { tenant: tenant.to_owned(), ..self.clone() }
     }
 
+    /// The same with another key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
+    }
+
     /// A path below the tenant.
     pub(crate) fn path(&self, rest: &str) -> String {
         format!("/v1/tenants/{}/{rest}", self.tenant)

@@ -1,5 +1,6 @@
 //! Starting and ending the program.
 use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::{place, wait};
 pub(crate) const OPERATOR_KEY: &str = "operator-key-of-the-system-tests";
 /// A start with the demo's documents embeds some thousand chunks.
 const START_LIMIT_S: u64 = 240;
+const SIGKILL: i32 = 9;
 /// A start that must fail, fails before this.
 const REFUSAL_LIMIT_S: u64 = 20;
 
@@ -114,9 +116,15 @@ impl Launch {
 
     /// Starts it and waits until it listens.
     pub(crate) async fn start(self) -> Server {
+        let Starting { process, launch, from } = self.begin();
+        Server::when_listening(launch, process, from).await
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn begin(self) -> Starting {
         let from = self.printed("out").len();
-        let child = self.command(&place::program(), &[]).spawn().expect("the program starts");
-        Server::when_listening(self, child, from).await
+        let process = Process(self.command(&place::program(), &[]).spawn().expect("the program starts"));
+        Starting { process, launch: self, from }
     }
 
     /// Starts it so that it ends, and its folder goes, when this process ends, however that happens: a shell waits
@@ -129,7 +137,7 @@ impl Launch {
         let (program, home) = (place::program().display().to_string(), self.home.display().to_string());
         let mut command = self.command(Path::new("sh"), &["-c", script, "sh", &home, &program]);
         let child = command.stdin(Stdio::piped()).spawn().expect("a shell starts");
-        Server::when_listening(self, child, 0).await
+        Server::when_listening(self, Process(child), 0).await
     }
 
     /// Runs it to its end, which must come soon.
@@ -164,10 +172,51 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 struct Process(Child);
 
+impl Process {
+    /// How it ended, if it has.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("a child can be asked")
+    }
+
+    /// Ends it as a power cut would, if it has not ended so already: no handler runs.
+    fn kill(mut self) {
+        self.0.kill().expect("SIGKILL is sent");
+        let status = self.0.wait().expect("the child ends");
+        assert_eq!(status.signal(), Some(SIGKILL), "the service ended by itself, with {status}");
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A program that was started, and may not listen yet.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    process: Process,
+    launch: Launch,
+    /// How much had been printed before.
+    from: usize,
+}
+
+impl Starting {
+    /// Waits until it listens, or until it was killed, and says whether it was.
+    pub(crate) async fn is_killed(&mut self) -> bool {
+        wait::until("the service listens or is killed", START_LIMIT_S, || {
+            let (ended, printed) = (self.process.ended(), self.launch.printed("out"));
+            let is_listening = printed[self.from..].contains("listening on ");
+            let is_killed = ended.map(|status| status.signal() == Some(SIGKILL));
+            assert!(is_killed != Some(false), "the start failed:\n{printed}{}", self.launch.printed("err"));
+            async move { is_killed.or(is_listening.then_some(false)) }
+        })
+        .await
+    }
+
+    pub(crate) fn kill(self) {
+        self.process.kill();
     }
 }
 
@@ -180,8 +229,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn when_listening(launch: Launch, child: Child, from: usize) -> Self {
-        let mut process = Process(child);
+    async fn when_listening(launch: Launch, mut process: Process, from: usize) -> Self {
         let url = wait::until("the service listens", START_LIMIT_S, || {
             let ended = process.0.try_wait().expect("a child can be asked");
             let printed = launch.printed("out");
@@ -204,9 +252,18 @@ impl Server {
     }
 
     /// Ends it as a power cut would: no handler runs.
-    pub(crate) fn kill(mut self) {
-        self.process.0.kill().expect("SIGKILL is sent");
-        self.process.0.wait().expect("the child ends");
+    pub(crate) fn kill(self) {
+        self.process.kill();
+    }
+
+    /// Waits until it was killed by somebody else.
+    pub(crate) async fn killed(mut self, limit_s: u64) {
+        wait::until("the service is killed", limit_s, || {
+            let ended = self.process.ended();
+            async move { ended }
+        })
+        .await;
+        self.process.kill();
     }
 
     /// Asks it to end, and waits until it has drained.

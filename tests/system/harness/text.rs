@@ -64,3 +64,15 @@ pub(crate) fn answer_in_any_generation(body: &Value) -> Value {
     }
     body
 }
+
+/// Base64 for addresses, without padding.
+pub(crate) fn base64url(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let sextets = |chunk: &[u8]| {
+        let number = chunk.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..=chunk.len())
+            .map(move |at| char::from(LETTERS[(number >> (18 - 6 * at)) as usize & 63]))
+            .collect::<String>()
+    };
+    bytes.chunks(3).map(sextets).collect()
+}

@@ -134,7 +134,7 @@ async fn write(store: Store, checked: Checked, plan: Plan) -> Result<u64> {
             tx
         }
         Plan::One(tenant) => {
-            let mut tx = store.write(tenant).await?;
+            let mut tx = store.write(Reach::Remains(tenant)).await?;
             require_unknown(tx.connection(), tenant).await?;
             tx
         }

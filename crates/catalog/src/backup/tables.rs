@@ -8,7 +8,7 @@
 //! [`OLDEST_STEP`] to that step.
 
 /// A backup of an earlier step than this one is refused, because its rows would lack more than defaults give.
-pub(super) const OLDEST_STEP: i64 = 2;
+pub(super) const OLDEST_STEP: i64 = 5;
 
 /// What a table's rows belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,25 @@ pub(super) static TABLES: &[Table] = &[
             blob("secret"),
             long("leaves"),
             or_null(blob("head")),
+            text("state"),
+            text("quotas"),
+            long("text_bytes"),
+            long("chunks"),
+            text("removed"),
+        ],
+    ),
+    of_tenant("usage", &["day", "kind"], &[long("day"), text("kind"), long("amount")]),
+    of_tenant("labels", &["label"], &[text("label"), long("place")]),
+    of_tenant(
+        "answers",
+        &["place"],
+        &[
+            long("place"),
+            text("holder"),
+            text("key"),
+            blob("request_sha256"),
+            long("kept_at"),
+            text("answer"),
         ],
     ),
     of_tenant(
@@ -114,9 +133,22 @@ pub(super) static TABLES: &[Table] = &[
             text("groups"),
             long("created_at"),
             or_null(long("revoked_at")),
+            or_null(long("expires_at")),
+            or_null(long("last_used_at")),
+            or_null(text("replaces")),
+            or_null(text("clearance")),
         ],
     ),
-    of_tenant("groups", &["group_name"], &[text("group_name"), long("members")]),
+    of_tenant(
+        "groups",
+        &["group_name"],
+        &[text("group_name"), long("members"), or_null(text("clearance"))],
+    ),
+    of_tenant(
+        "group_nesting",
+        &["group_name", "member_group"],
+        &[text("group_name"), text("member_group")],
+    ),
     of_tenant("group_members", &["group_name", "user_name"], &[text("group_name"), text("user_name")]),
     of_tenant("acls", &["acl"], &[long("acl"), blob("hash"), text("entries"), long("first_seq")]),
     of_tenant(
@@ -136,8 +168,11 @@ pub(super) static TABLES: &[Table] = &[
             or_null(long("modified_at")),
             long("version_seq"),
             long("changed_seq"),
+            or_null(long("deleted_at")),
+            or_null(long("purged_at")),
         ],
     ),
+    of_tenant("purges", &["doc"], &[long("doc"), long("version"), long("seq"), long("begun_at")]),
     of_tenant(
         "versions",
         &["doc", "version"],
@@ -149,6 +184,8 @@ pub(super) static TABLES: &[Table] = &[
             blob("bytes_sha256"),
             blob("text_sha256"),
             long("text_bytes"),
+            or_null(text("title")),
+            or_null(text("content_type")),
         ],
     ),
     of_tenant(

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use catena_access::Acl;
 use catena_access::acl::Rule;
+use catena_access::{Acl, Liveness};
 use catena_domain::{DocNo, DocumentId, RecipeId, Seq, Span, Timestamp, VersionNo};
 
 use super::{ChunkHash, Embedding};
@@ -16,8 +16,10 @@ pub enum Expect {
     Any,
     /// No document of that id, or a deleted one.
     Absent,
-    /// A document whose current version is this one.
+    /// A document whose current version is this one; of a deleted one, the last.
     Version(VersionNo),
+    /// A document, deleted or not, that was changed last by this write.
+    ChangedBy(Seq),
 }
 
 /// A document to be stored, fetched, parsed, cut and embedded already.
@@ -94,6 +96,21 @@ pub struct PutOutcome {
     pub seq: Option<Seq>,
     /// What changed.
     pub change: Change,
+    /// The tenant's sequence number after the write.
+    pub at: Seq,
+    /// Chunks of the version.
+    pub chunks_total: usize,
+    /// Vectors that came with them.
+    pub chunks_embedded: usize,
+}
+
+/// What a write to a document did that is not a new text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// The document's current version, or its last one.
+    pub version: VersionNo,
+    /// The sequence number from which on the change holds.
+    pub seq: Seq,
 }
 
 /// What is there now, for whoever writes. Holds no text.
@@ -212,4 +229,71 @@ pub struct VersionRow {
     pub chunks: u32,
     /// How it came to be: [`Change::Created`] or [`Change::NewVersion`].
     pub change: Change,
+}
+
+/// One version of a document with its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its number.
+    pub version: VersionNo,
+    /// The document's title then.
+    pub title: String,
+    /// What its bytes were.
+    pub content_type: String,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// The hash of its bytes.
+    pub bytes_sha256: [u8; 32],
+    /// Its normalised text.
+    pub text: String,
+    /// The hash of that text.
+    pub text_sha256: [u8; 32],
+    /// The rule that admitted the principal.
+    pub rule: Rule,
+}
+
+/// A version that is to be brought back, and what is there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restorable {
+    /// The document's title then.
+    pub title: String,
+    /// What the version's bytes were.
+    pub content_type: String,
+    /// The hash of its bytes.
+    pub bytes_sha256: [u8; 32],
+    /// Its normalised text.
+    pub text: String,
+    /// Whether the document is there.
+    pub state: Liveness,
+    /// The write that changed the document last.
+    pub changed_seq: Seq,
+    /// What is there now, or was before the deletion.
+    pub current: CurrentVersion,
+}
+
+/// A deleted document as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedRow {
+    /// What it was.
+    pub row: DocumentRow,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}
+
+/// A purge that was begun and is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingPurge {
+    /// The document's number.
+    pub doc: DocNo,
+    /// The last version that is to go.
+    pub upto: VersionNo,
+}
+
+/// What a step of a purge found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurgeStep {
+    /// Something, which is gone; there may be more.
+    More,
+    /// Nothing: the catalog holds nothing of it any more.
+    Nothing,
 }

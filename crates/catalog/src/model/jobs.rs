@@ -95,6 +95,8 @@ pub enum JobControl {
     Continue,
     /// Stop: somebody cancelled the job.
     Cancel,
+    /// Stop for now: the tenant is suspended, and its jobs wait until it is resumed.
+    Wait,
 }
 
 /// How a job ended.
@@ -106,4 +108,6 @@ pub enum JobEnd {
     Failed(String),
     /// It stopped because it was cancelled.
     Cancelled,
+    /// It stopped because its tenant is suspended, and waits again.
+    Deferred,
 }

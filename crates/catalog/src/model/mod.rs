@@ -1,20 +1,30 @@
 //! What goes into the catalog and what comes out, one file per family of tables.
 
+mod deed;
+mod directory;
 mod documents;
 mod feed;
 mod jobs;
+mod quotas;
 mod record;
 mod tenants;
 
 use catena_audit::LeafRef;
 
+pub use deed::{Deed, KeptAnswer, Once};
+pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
-    Change, CurrentVersion, Document, DocumentRow, Expect, NewChunk, NewDocument, PutOutcome, VersionRow,
+    Change, Changed, CurrentVersion, DeletedRow, Document, DocumentRow, Expect, NewChunk, NewDocument, PendingPurge,
+    PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
+pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
-pub use tenants::{GenerationRow, GenerationState, KeyRow, NewKey, StoredKey, Tenant};
+pub use tenants::{
+    GenerationRow, GenerationState, KeyRow, NewKey, Service, Standing, StoredKey, Successor, Tenant, TenantChange,
+    TenantState,
+};
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,76 @@
 //! Tenants, their keys and their generations.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use catena_access::{Credential, KeyHash, Rights};
-use catena_domain::{GenerationId, GroupName, KeyId, RecipeId, Seq, TenantId, Timestamp, UserName};
+use catena_domain::{GenerationId, GroupName, KeyId, Label, RecipeId, Seq, TenantId, Timestamp, UserName};
+
+use super::{Held, Quota, Quotas};
+
+/// Where a tenant is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TenantState {
+    /// It is served.
+    Active,
+    /// Its keys are turned away; nothing of it is lost.
+    Suspended,
+    /// It is being removed. Nothing answers for it any more.
+    Deleting,
+    /// It is gone, but for its record and its id.
+    Deleted,
+}
+
+impl TenantState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Suspended, Self::Deleting, Self::Deleted];
+
+    /// The state's name on the wire and in the catalog.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Whether nobody but the readers of its record meets it any more.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Deleting | Self::Deleted)
+    }
+}
+
+/// What the door asks of a tenant before it lets one of its keys in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it is in its life.
+    pub state: TenantState,
+    /// What it may hold and use.
+    pub quotas: Quotas,
+}
+
+/// What is to be changed of a tenant. What is `None` or not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// The name that people give it.
+    pub name: Option<String>,
+    /// Whether its keys are let in.
+    pub service: Option<Service>,
+    /// Quotas to be set, or lifted where there is no number.
+    pub quotas: BTreeMap<Quota, Option<u64>>,
+}
+
+/// Whether a tenant's keys are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// They are.
+    Resumed,
+    /// They are turned away until it is resumed.
+    Suspended,
+}
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +83,16 @@ pub struct Tenant {
     pub created_at: Timestamp,
     /// Its write sequence number.
     pub seq: Seq,
-    /// Documents that are not deleted.
-    pub documents: u64,
-    /// The generation that answers.
-    pub live_generation: GenerationId,
+    /// Where it is in its life.
+    pub state: TenantState,
+    /// What it holds.
+    pub held: Held,
+    /// What it may hold and use.
+    pub quotas: Quotas,
+    /// The generation that answers; `None` when the tenant is gone.
+    pub live_generation: Option<GenerationId>,
+    /// How many rows of each table its removal has taken so far.
+    pub removed: BTreeMap<String, u64>,
 }
 
 /// A key to be stored. The key itself is never.
@@ -35,6 +110,23 @@ pub struct NewKey {
     pub user: Option<UserName>,
     /// Groups that the key itself carries.
     pub groups: Vec<GroupName>,
+    /// The label up to which the key itself is cleared.
+    pub clearance: Option<Label>,
+    /// The first moment at which it opens nothing any more, if it has an end.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A key to be stored in the place of another one, with all that the other one is and may.
+#[derive(Debug, Clone)]
+pub struct Successor {
+    /// The new key's public half.
+    pub key: KeyId,
+    /// What is stored of the rest.
+    pub hash: KeyHash,
+    /// When it ends; when that is not said, it lives as long as the other one was made to.
+    pub expires_at: Option<Timestamp>,
+    /// How long the other one opens on.
+    pub overlap: Duration,
 }
 
 /// A key as it is listed.
@@ -50,8 +142,18 @@ pub struct KeyRow {
     pub user: Option<UserName>,
     /// Groups that the key itself carries.
     pub groups: Vec<GroupName>,
+    /// The label up to which the key itself is cleared.
+    pub clearance: Option<Label>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The first moment at which it opens nothing any more, if it has an end.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, as far as that is known. What a killed service knew of its last minute is not.
+    pub last_used_at: Option<Timestamp>,
+    /// The key in whose place it was made.
+    pub replaces: Option<KeyId>,
+    /// The key that was made in its place.
+    pub replaced_by: Option<KeyId>,
 }
 
 /// What the door needs to check a key.

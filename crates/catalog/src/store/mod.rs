@@ -45,8 +45,10 @@ pub enum Database {
 /// What a transaction reaches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reach<'a> {
-    /// One tenant's data.
+    /// One tenant's data. Whoever writes is turned away when the tenant is being removed, or was.
     Tenant(&'a TenantId),
+    /// The same of a tenant that may be gone, for its removal and its record.
+    Remains(&'a TenantId),
     /// One key, of whichever tenant, for the door.
     Key(&'a KeyId),
     /// The lists of tenants and of jobs, for the operator and for workers, and the service's own chain. No documents.
@@ -151,13 +153,26 @@ impl Store {
     /// only.
     pub(crate) async fn write<'a>(&self, reach: impl Into<Reach<'a>>) -> Result<WriteTx> {
         self.require_writable()?;
-        let connection = match &self.0.engine {
+        let reach = reach.into();
+        let mut connection = match &self.0.engine {
             Engine::Sqlite(pools) => pools.write().await?,
-            Engine::Postgres(pool) => pool.write(reach.into()).await?,
+            Engine::Postgres(pool) => pool.write(reach).await?,
         };
         // Asked again: the transaction that we waited for may have been the one that failed.
         self.require_writable()?;
+        if let Reach::Tenant(tenant) = reach {
+            require_not_gone(&mut connection, tenant).await?;
+        }
         Ok(WriteTx { connection, store: self.clone() })
+    }
+
+    /// Empties the log beside SQLite's file, which holds pages as they were before something was deleted. PostgreSQL
+    /// clears its own away.
+    pub(crate) async fn empty_log(&self) -> Result<()> {
+        match &self.0.engine {
+            Engine::Sqlite(pools) => pools.empty_log().await,
+            Engine::Postgres(_) => Ok(()),
+        }
     }
 
     fn require_writable(&self) -> Result<()> {
@@ -196,6 +211,19 @@ impl Inner {
     }
 }
 
+/// Refuses to write for a tenant that is being removed, or was: whatever was on its way when the removal was
+/// acknowledged ends here. A tenant that was never there is its caller's to notice.
+pub(crate) async fn require_not_gone(connection: &mut Connection, tenant: &TenantId) -> Result<()> {
+    let gone = sql("SELECT 1 AS one FROM tenants WHERE tenant = $1 AND state IN ('deleting', 'deleted')")
+        .bind(tenant.as_str())
+        .fetch_optional(connection)
+        .await?;
+    match gone {
+        Some(_) => Err(CatalogError::TenantGone { tenant: tenant.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// A transaction that writes. Dropped without [`WriteTx::commit`], it leaves nothing behind.
 pub(crate) struct WriteTx {
     connection: Connection,
@@ -225,6 +253,11 @@ impl WriteTx {
         }
         Err(CatalogError::Storage { what: "commit", source: Arc::new(error) })
     }
+}
+
+/// Whether a disk without room is behind an error.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    sqlite::is_full(error) || postgres::is_full(error)
 }
 
 /// Runs catalog work so that a caller who goes away does not cut it off.

@@ -156,7 +156,7 @@ impl Pool {
     /// Waits for other writes of the tenant at its row, so that whatever is read afterwards stays so.
     pub(super) async fn write(&self, reach: Reach<'_>) -> Result<Connection> {
         let lock = match reach {
-            Reach::Tenant(tenant) => {
+            Reach::Tenant(tenant) | Reach::Remains(tenant) => {
                 let tenant = literal(tenant.as_str());
                 format!("; SELECT FROM tenants WHERE tenant = {tenant} FOR NO KEY UPDATE")
             }
@@ -242,7 +242,9 @@ async fn take_lock(connection: &mut PgConnection) -> Result<bool> {
 /// What a transaction says about itself, for the database's rules. It ends with the transaction.
 fn set(reach: Reach<'_>) -> String {
     match reach {
-        Reach::Tenant(tenant) => format!("SET LOCAL catena.tenant = {}", literal(tenant.as_str())),
+        Reach::Tenant(tenant) | Reach::Remains(tenant) => {
+            format!("SET LOCAL catena.tenant = {}", literal(tenant.as_str()))
+        }
         Reach::Key(key) => format!("SET LOCAL catena.key = {}", literal(key.as_str())),
         Reach::Installation => "SET LOCAL catena.reach = 'installation'".to_owned(),
     }
@@ -266,6 +268,11 @@ fn state(error: &sqlx::Error) -> Option<String> {
 /// Whether PostgreSQL says that its files are not what it wrote.
 pub(super) fn says_damaged(error: &sqlx::Error) -> bool {
     state(error).is_some_and(|state| matches!(state.as_str(), "XX001" | "XX002"))
+}
+
+/// Whether the server's disk had no room.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    state(error).as_deref() == Some("53100")
 }
 
 /// Whether the same again may well succeed: somebody else was in the way for too long.

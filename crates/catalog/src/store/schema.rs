@@ -180,6 +180,35 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_a_catalog_held_before_it_had_labels_and_nesting_is_there_afterwards() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("catalog.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        SQLITE.run_to(2, &mut connection).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO tenants (tenant, name, created_at, secret) VALUES ('acme', 'Acme', 1, zeroblob(32));
+             INSERT INTO api_keys (key, tenant, hash, name, rights, groups, created_at)
+             VALUES ('k1', 'acme', zeroblob(32), 'app', 'read', '[]', 1);
+             INSERT INTO groups (tenant, group_name, members) VALUES ('acme', 'eng', 1);
+             INSERT INTO group_members (tenant, group_name, user_name) VALUES ('acme', 'eng', 'ann')",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        migrate_sqlite(&mut connection, &path).await.unwrap();
+        let held: String = sqlx::query_scalar(
+            "SELECT k.key || ' ' || m.user_name || ' ' || (k.expires_at IS NULL) || (k.replaces IS NULL)
+                    || (g.clearance IS NULL) || (SELECT count(*) FROM labels) || (SELECT count(*) FROM group_nesting)
+             FROM api_keys k JOIN groups g USING (tenant) JOIN group_members m USING (tenant, group_name)",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(held, "k1 ann 11100");
+    }
+
     #[test]
     fn both_databases_are_at_the_same_step() {
         assert_eq!(newest_known(&SQLITE), newest_known(&POSTGRES));

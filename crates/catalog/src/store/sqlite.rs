@@ -4,16 +4,20 @@
 use std::path::Path;
 use std::time::Duration;
 
+use catena_runtime::clock;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
 use super::{CONNECTION_WAIT, Connection, schema};
-use crate::error::Result;
+use crate::error::{CatalogError, Result};
 use crate::folder::Folder;
 
 const READERS: u32 = 4;
 /// How long a connection waits for a lock that another process holds.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How often a log that readers still need is looked at again before it is given up, and after how long.
+const LOG_TRIES: u32 = 20;
+const LOG_PAUSE: Duration = Duration::from_millis(100);
 /// What is left of the write-ahead log's file after it was emptied.
 const JOURNAL_BYTES_KEPT: &str = "67108864";
 
@@ -44,6 +48,20 @@ impl Pools {
         Ok(Connection::Sqlite(self.writer.begin_with("BEGIN IMMEDIATE").await?))
     }
 
+    /// Moves every page of the log into the database, and cuts the log to nothing.
+    pub(super) async fn empty_log(&self) -> Result<()> {
+        for _ in 0..LOG_TRIES {
+            let mut connection = self.writer.acquire().await?;
+            let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+            if done.try_get::<i64, _>(0)? == 0 {
+                return Ok(());
+            }
+            drop(connection);
+            clock::pause(LOG_PAUSE).await;
+        }
+        Err(CatalogError::Busy { what: "the database's log, which readers still use," })
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -58,6 +76,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(LOCK_WAIT)
         .pragma("trusted_schema", "OFF")
+        // What is deleted is overwritten, so that nobody finds it in the file.
+        .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", JOURNAL_BYTES_KEPT)
         .thread_name(|number| format!("catalog-{number}"))
         .disable_statement_logging()
@@ -112,9 +132,16 @@ pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
 
 fn code_leaves_doubt(primary: Option<i32>) -> bool {
     const BUSY: i32 = 5;
-    const FULL: i32 = 13;
     const CONSTRAINT: i32 = 19;
     !matches!(primary, Some(BUSY | FULL | CONSTRAINT))
+}
+
+/// SQLite's result code for a disk without room.
+const FULL: i32 = 13;
+
+/// Whether the disk had no room.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(FULL)
 }
 
 /// Whether SQLite says that its file is not what it wrote.

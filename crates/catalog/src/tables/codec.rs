@@ -6,12 +6,14 @@ use catena_access::Acl;
 use catena_audit::LeafHash;
 use catena_domain::Timestamp;
 use half::f16;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{CatalogError, Result};
 use crate::store::Row;
+use crate::stored_acl::acl_of;
+pub(crate) use crate::stored_acl::acl_text;
 
 pub(crate) fn corrupt(what: &'static str, id: impl ToString) -> CatalogError {
     CatalogError::Corrupt { what, id: id.to_string() }
@@ -61,22 +63,8 @@ impl Row {
     }
 
     pub(crate) fn acl(&self, column: &'static str) -> Result<Acl> {
-        let stored: StoredAcl = self.json(column)?;
-        Acl::parse(&stored.allow, &stored.deny).map_err(|_| corrupt("an access list", column))
+        acl_of(&self.text(column)?).ok_or_else(|| corrupt("an access list", column))
     }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredAcl {
-    allow: Vec<String>,
-    deny: Vec<String>,
-}
-
-/// An ACL as text, equal for equal ACLs.
-pub(crate) fn acl_text(acl: &Acl) -> String {
-    let allow = acl.allow().iter().map(ToString::to_string).collect();
-    let deny = acl.deny().iter().map(ToString::to_string).collect();
-    json(&StoredAcl { allow, deny })
 }
 
 /// Lists and maps of texts and numbers have no way of failing to become JSON.

@@ -7,9 +7,10 @@ use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{ChunkHash, ChunksPut, Embedding, NewChunk, StoredText};
+use crate::model::{ChunkHash, ChunksPut, Embedding, NewChunk, Spending, StoredText};
 use crate::store::{Connection, in_task, sql, sql_of};
 use crate::tables::codec::{hex, json, long, vector_bytes};
+use crate::tables::held;
 use crate::tables::text::{self, TextOf};
 
 /// Most bytes of texts handed out at once, but for one text that is longer by itself.
@@ -120,6 +121,7 @@ impl Catalog {
             let of = TextOf { tenant: &tenant, doc, version };
             let text = text::read(tx.connection(), of, row.u64("text_bytes")?).await?;
             derived.check(&text)?;
+            let before = held::of(tx.connection(), &tenant, doc).await?;
             sql("DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2 AND doc = $3 AND version = $4")
                 .bind(tenant.as_str())
                 .bind(derived.recipe.as_str())
@@ -128,6 +130,7 @@ impl Catalog {
                 .execute(tx.connection())
                 .await?;
             derived.insert(tx.connection(), of).await?;
+            held::settle(tx.connection(), &tenant, doc, before, Spending::Regardless).await?;
             tx.commit().await?;
             Ok(ChunksPut::Stored)
         })
@@ -146,6 +149,7 @@ impl Catalog {
                 let delete = sql(statement).bind(tenant.as_str()).bind(recipe.as_str());
                 delete.execute(tx.connection()).await?;
             }
+            held::recount_chunks(tx.connection(), &tenant).await?;
             tx.commit().await
         })
         .await
@@ -255,10 +259,7 @@ impl Derived {
         .await?;
         match row.u64("missing")? {
             0 => Ok(()),
-            missing => Err(CatalogError::Conflict {
-                what: format!("{missing} chunks"),
-                reason: "have no vector, given or stored; ask again which vectors are known, and send the rest",
-            }),
+            missing => Err(CatalogError::VectorsMissing { missing }),
         }
     }
 }

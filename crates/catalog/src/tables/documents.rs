@@ -3,35 +3,56 @@
 //! What is searched for is the text under its title; a change of either, or of the kind of text, makes a version. What
 //! is only said about the document does not.
 
-use catena_access::{Acl, Scope};
-use catena_audit::{Draft, LeafRef, Object};
+use catena_access::{Acl, Liveness, Scope};
+use catena_audit::{Draft, Object};
 use catena_domain::{AclId, DocNo, DocumentId, Seq, TenantId, VersionNo, limits};
 use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Change, CurrentVersion, Expect, NewDocument, PutOutcome, Written};
+use crate::model::{
+    Change, Changed, CurrentVersion, Deed, Expect, Held, NewDocument, PutOutcome, Spending, UsageKind, Written,
+};
 use crate::store::{Connection, Store, WriteTx, in_task, sql};
-use crate::tables::chain;
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
+use crate::tables::{chain, held, tenants, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
 
-/// A document's row, whether it is live or deleted.
+/// A document's row, whether it is live, deleted or purged. Of a purged one, `current` tells the number and the last
+/// version alone.
 pub(crate) struct Stored {
-    is_live: bool,
-    changed_seq: Seq,
-    current: CurrentVersion,
+    pub(crate) standing: Standing,
+    pub(crate) changed_seq: Seq,
+    pub(crate) current: CurrentVersion,
+}
+
+/// Where a document is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Live,
+    Deleted,
+    Purged,
+}
+
+impl Stored {
+    pub(crate) fn is_live(&self) -> bool {
+        self.standing == Standing::Live
+    }
+
+    pub(crate) fn liveness(&self) -> Liveness {
+        if self.is_live() { Liveness::Live } else { Liveness::Deleted }
+    }
 }
 
 impl Catalog {
     /// What is there now, for whoever writes; `None` when there is no such document, or not any more.
     pub async fn current(&self, scope: &Scope, id: &DocumentId) -> Result<Option<CurrentVersion>> {
         let mut tx = self.store.read(scope).await?;
-        Ok(find(&mut tx, scope.tenant(), id).await?.filter(|stored| stored.is_live).map(|stored| stored.current))
+        Ok(find(&mut tx, scope.tenant(), id).await?.filter(Stored::is_live).map(|stored| stored.current))
     }
 
     /// Writes a document. Equal to what is there, it changes nothing and takes no sequence number; the leaf is written
@@ -40,10 +61,10 @@ impl Catalog {
         &self,
         scope: &Scope,
         document: NewDocument,
-        draft: Draft,
+        deed: impl Into<Deed<PutOutcome>>,
     ) -> Result<Written<PutOutcome>> {
         check(&document)?;
-        in_task(put(self.store.clone(), scope.tenant().clone(), document, draft)).await
+        in_task(put(self.store.clone(), scope.tenant().clone(), document, deed.into())).await
     }
 
     /// Replaces a document's ACL; `None` when there is no such document. The value is the sequence number from which
@@ -53,13 +74,16 @@ impl Catalog {
         scope: &Scope,
         id: &DocumentId,
         acl: &Acl,
-        mut draft: Draft,
-    ) -> Result<Option<Written<Seq>>> {
+        expect: Expect,
+        deed: impl Into<Deed<Changed>>,
+    ) -> Result<Option<Written<Changed>>> {
         let (store, tenant, id, acl) = (self.store.clone(), scope.tenant().clone(), id.clone(), acl.clone());
+        let mut deed = deed.into();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
-            let mut seq = stored.changed_seq;
+            require(Some(&stored), &id, expect)?;
+            let (mut seq, draft) = (stored.changed_seq, &mut deed.draft);
             if stored.current.acl != acl {
                 seq = chain::next_seq(tx.connection(), &tenant).await?;
                 let acl = intern(tx.connection(), &tenant, &acl, seq).await?;
@@ -72,11 +96,10 @@ impl Catalog {
                     .await?;
                 draft.seq = Some(seq.0);
             }
-            draft.objects.push(object(&id, &stored.current.version, &stored.current.text_sha256));
+            draft.objects.push(object(&id, stored.current.version, &stored.current.text_sha256));
             draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&acl).as_bytes())));
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
-            tx.commit().await?;
-            Ok(Some(Written { value: seq, leaf }))
+            usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
+            deed.done(tx, &tenant, Changed { version: stored.current.version, seq }).await.map(Some)
         })
         .await
     }
@@ -87,28 +110,29 @@ impl Catalog {
         &self,
         scope: &Scope,
         id: &DocumentId,
-        mut draft: Draft,
-    ) -> Result<Option<Written<Seq>>> {
-        let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
+        expect: Expect,
+        deed: impl Into<Deed<Changed>>,
+    ) -> Result<Option<Written<Changed>>> {
+        let (store, tenant, id, mut deed) = (self.store.clone(), scope.tenant().clone(), id.clone(), deed.into());
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let Some(stored) = find_live(tx.connection(), &tenant, &id).await? else { return Ok(None) };
+            require(Some(&stored), &id, expect)?;
+            let doc = stored.current.doc;
+            let before = held::of(tx.connection(), &tenant, doc).await?;
             let seq = chain::next_seq(tx.connection(), &tenant).await?;
-            sql("UPDATE documents SET live = 0, changed_seq = $3 WHERE tenant = $1 AND doc = $2")
+            sql("UPDATE documents SET live = 0, changed_seq = $3, deleted_at = $4 WHERE tenant = $1 AND doc = $2")
                 .bind(tenant.as_str())
-                .bind(stored.current.doc.0)
+                .bind(doc.0)
                 .bind(long(seq.0))
+                .bind(clock::now().0)
                 .execute(tx.connection())
                 .await?;
-            sql("UPDATE tenants SET documents = documents - 1 WHERE tenant = $1")
-                .bind(tenant.as_str())
-                .execute(tx.connection())
-                .await?;
-            draft.seq = Some(seq.0);
-            draft.objects.push(object(&id, &stored.current.version, &stored.current.text_sha256));
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
-            tx.commit().await?;
-            Ok(Some(Written { value: seq, leaf }))
+            held::settle(tx.connection(), &tenant, doc, before, Spending::WithinQuota).await?;
+            usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
+            deed.draft.seq = Some(seq.0);
+            deed.draft.objects.push(object(&id, stored.current.version, &stored.current.text_sha256));
+            deed.done(tx, &tenant, Changed { version: stored.current.version, seq }).await.map(Some)
         })
         .await
     }
@@ -119,7 +143,7 @@ pub(crate) async fn put(
     store: Store,
     tenant: TenantId,
     mut document: NewDocument,
-    draft: Draft,
+    mut deed: Deed<PutOutcome>,
 ) -> Result<Written<PutOutcome>> {
     let derived = Derived {
         recipe: document.recipe.clone(),
@@ -140,17 +164,22 @@ pub(crate) async fn put(
     }
     let mut tx = store.write(&tenant).await?;
     let before = find(tx.connection(), &tenant, &document.id).await?;
-    require(before.as_ref(), &document)?;
+    require(before.as_ref(), &document.id, document.expect)?;
     let change = change(before.as_ref(), &document);
     if blocks.is_none() && matches!(change, Change::Created | Change::NewVersion) {
         // Somebody else's write came in between.
         blocks = Some(text::compress(&document.text).await?);
     }
     let write = Write { tenant: &tenant, document: &document, derived: &derived, change };
+    let held = match &before {
+        Some(before) => held::of(tx.connection(), &tenant, before.current.doc).await?,
+        None => Held::default(),
+    };
     let value = write.apply(&mut tx, before.as_ref(), blocks.as_deref().unwrap_or_default()).await?;
-    let leaf = write.record(&mut tx, &value, draft).await?;
-    tx.commit().await?;
-    Ok(Written { value, leaf })
+    held::settle(tx.connection(), &tenant, value.doc, held, Spending::WithinQuota).await?;
+    write.count(&mut tx).await?;
+    write.record(&value, &mut deed.draft);
+    deed.done(tx, &tenant, value).await
 }
 
 /// The status of a write that made its document, which nobody knows before the transaction does.
@@ -170,7 +199,8 @@ impl Write<'_> {
         if let (Some(before), Change::None) = (before, change) {
             let (doc, version) = (before.current.doc, before.current.version);
             self.derive_again(tx, &before.current).await?;
-            return Ok(PutOutcome { doc, version, seq: None, change });
+            let at = tenants::seq(tx.connection(), self.tenant).await?;
+            return Ok(self.outcome(doc, version, None, at));
         }
         let seq = chain::next_seq(tx.connection(), self.tenant).await?;
         let acl = intern(tx.connection(), self.tenant, &self.document.acl, seq).await?;
@@ -178,7 +208,7 @@ impl Write<'_> {
             let (doc, version) = (before.current.doc, before.current.version);
             self.set_row(tx, doc, version, acl, seq).await?;
             self.derive_again(tx, &before.current).await?;
-            return Ok(PutOutcome { doc, version, seq: Some(seq), change });
+            return Ok(self.outcome(doc, version, Some(seq), seq));
         }
         let (doc, version) = match before {
             Some(before) => (before.current.doc, VersionNo(before.current.version.0 + 1)),
@@ -189,13 +219,12 @@ impl Write<'_> {
         let of = TextOf { tenant: self.tenant, doc, version };
         text::write(tx.connection(), of, blocks).await?;
         self.derived.insert(tx.connection(), of).await?;
-        if change == Change::Created {
-            sql("UPDATE tenants SET documents = documents + 1 WHERE tenant = $1")
-                .bind(self.tenant.as_str())
-                .execute(tx.connection())
-                .await?;
-        }
-        Ok(PutOutcome { doc, version, seq: Some(seq), change })
+        Ok(self.outcome(doc, version, Some(seq), seq))
+    }
+
+    fn outcome(&self, doc: DocNo, version: VersionNo, seq: Option<Seq>, at: Seq) -> PutOutcome {
+        let (chunks_total, chunks_embedded) = (self.derived.chunks.len(), self.derived.embeddings.len());
+        PutOutcome { doc, version, seq, change: self.change, at, chunks_total, chunks_embedded }
     }
 
     /// The same text written under a recipe that has not cut it yet.
@@ -216,7 +245,7 @@ impl Write<'_> {
              ON CONFLICT (tenant, doc) DO UPDATE SET
                  version_seq = CASE WHEN documents.version = excluded.version
                                     THEN documents.version_seq ELSE excluded.version_seq END,
-                 live = 1, version = excluded.version, acl = excluded.acl, title = excluded.title,
+                 live = 1, deleted_at = NULL, purged_at = NULL, version = excluded.version, acl = excluded.acl, title = excluded.title,
                  uri = excluded.uri, content_type = excluded.content_type, attributes = excluded.attributes,
                  source = excluded.source, modified_at = excluded.modified_at, changed_seq = excluded.changed_seq")
         .bind(self.tenant.as_str())
@@ -237,8 +266,9 @@ impl Write<'_> {
     }
 
     async fn insert_version(&self, tx: &mut WriteTx, doc: DocNo, version: VersionNo) -> Result<()> {
-        sql("INSERT INTO versions (tenant, doc, version, created_at, change, bytes_sha256, text_sha256, text_bytes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+        sql("INSERT INTO versions (tenant, doc, version, created_at, change, bytes_sha256, text_sha256, text_bytes,
+                                   title, content_type)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
         .bind(self.tenant.as_str())
         .bind(doc.0)
         .bind(version.0)
@@ -247,26 +277,37 @@ impl Write<'_> {
         .bind(self.document.bytes_sha256.to_vec())
         .bind(self.document.text_sha256.to_vec())
         .bind(long(self.document.text.len() as u64))
+        .bind(self.document.title.as_str())
+        .bind(self.document.content_type.as_str())
         .execute(tx.connection())
         .await?;
         Ok(())
     }
 
-    async fn record(&self, tx: &mut WriteTx, outcome: &PutOutcome, mut draft: Draft) -> Result<LeafRef> {
+    /// Counts the write as used, and its bytes when they were taken in.
+    async fn count(&self, tx: &mut WriteTx) -> Result<()> {
+        if matches!(self.change, Change::Created | Change::NewVersion) {
+            let bytes = self.document.text.len() as u64;
+            usage::add(tx.connection(), self.tenant, UsageKind::IngestedBytes, bytes).await?;
+        }
+        usage::add(tx.connection(), self.tenant, UsageKind::Writes, 1).await?;
+        Ok(())
+    }
+
+    fn record(&self, outcome: &PutOutcome, draft: &mut Draft) {
         draft.seq = outcome.seq.map(|seq| seq.0);
         if self.change == Change::Created {
             draft.status = CREATED;
         }
-        draft.objects.push(object(&self.document.id, &outcome.version, &self.document.text_sha256));
+        draft.objects.push(object(&self.document.id, outcome.version, &self.document.text_sha256));
         draft.recipe.get_or_insert_with(|| self.derived.recipe.to_string());
         draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&self.document.acl).as_bytes())));
-        chain::append(tx.connection(), self.tenant, &draft).await
     }
 }
 
 /// What a write changes.
 fn change(before: Option<&Stored>, new: &NewDocument) -> Change {
-    let Some(before) = before.filter(|before| before.is_live) else { return Change::Created };
+    let Some(before) = before.filter(|before| before.is_live()) else { return Change::Created };
     let now = &before.current;
     if (&now.bytes_sha256, &now.text_sha256, &now.title, &now.content_type)
         != (&new.bytes_sha256, &new.text_sha256, &new.title, &new.content_type)
@@ -281,17 +322,19 @@ fn change(before: Option<&Stored>, new: &NewDocument) -> Change {
     Change::None
 }
 
-/// Whether what is there is what the writer believes.
-fn require(before: Option<&Stored>, new: &NewDocument) -> Result<()> {
-    let version = before.filter(|before| before.is_live).map(|before| before.current.version);
-    let reason = match new.expect {
+/// Whether what is there is what the writer believes. A deleted document has no version here.
+pub(crate) fn require(before: Option<&Stored>, id: &DocumentId, expect: Expect) -> Result<()> {
+    let version = before.filter(|before| before.is_live()).map(|before| before.current.version);
+    let reason = match expect {
         Expect::Any => return Ok(()),
         Expect::Absent if version.is_none() => return Ok(()),
         Expect::Absent => "exists already",
         Expect::Version(expected) if version == Some(expected) => return Ok(()),
         Expect::Version(_) => "is not at the expected version; read it again, then decide",
+        Expect::ChangedBy(seq) if before.is_some_and(|before| before.changed_seq == seq) => return Ok(()),
+        Expect::ChangedBy(_) => "has been changed meanwhile; read it again, then decide",
     };
-    Err(CatalogError::Conflict { what: format!("document {}", new.id), reason })
+    Err(CatalogError::Precondition { document: id.clone(), reason })
 }
 
 fn check(new: &NewDocument) -> Result<()> {
@@ -319,25 +362,26 @@ fn check(new: &NewDocument) -> Result<()> {
     Ok(())
 }
 
-fn object(id: &DocumentId, version: &VersionNo, text_sha256: &[u8; 32]) -> Object {
+fn object(id: &DocumentId, version: VersionNo, text_sha256: &[u8; 32]) -> Object {
     Object { version: Some(version.0), sha256: Some(hex(text_sha256)), ..Object::new("document", id.as_str()) }
 }
 
 async fn find_live(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
-    Ok(find(connection, tenant, id).await?.filter(|stored| stored.is_live))
+    Ok(find(connection, tenant, id).await?.filter(Stored::is_live))
 }
 
-async fn find(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
-    let row = sql("SELECT d.doc, d.live, d.version, d.title, d.uri, d.content_type, d.attributes, d.source,
+pub(crate) async fn find(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -> Result<Option<Stored>> {
+    let row =
+        sql("SELECT d.doc, d.live, d.purged_at, d.version, d.title, d.uri, d.content_type, d.attributes, d.source,
                 d.modified_at, d.changed_seq, a.entries, v.bytes_sha256, v.text_sha256
          FROM documents d
          JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
-         JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+         LEFT JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
          WHERE d.tenant = $1 AND d.document = $2")
-    .bind(tenant.as_str())
-    .bind(id.as_str())
-    .fetch_optional(&mut *connection)
-    .await?;
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let (doc, version) = (DocNo(row.u32("doc")?), VersionNo(row.u32("version")?));
     let chunkings =
@@ -348,11 +392,17 @@ async fn find(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -
             .fetch_all(connection)
             .await?;
     let chunked = chunkings.iter().map(|row| Ok((row.name("recipe")?, row.u32("chunks")?))).collect::<Result<_>>()?;
+    let standing = match (row.flag("live")?, row.long_or_null("purged_at")?) {
+        (true, _) => Standing::Live,
+        (false, None) => Standing::Deleted,
+        (false, Some(_)) => Standing::Purged,
+    };
+    let hash = |column| if standing == Standing::Purged { Ok([0; 32]) } else { row.hash(column) };
     let current = CurrentVersion {
         doc,
         version,
-        bytes_sha256: row.hash("bytes_sha256")?,
-        text_sha256: row.hash("text_sha256")?,
+        bytes_sha256: hash("bytes_sha256")?,
+        text_sha256: hash("text_sha256")?,
         title: row.text("title")?,
         uri: row.text_or_null("uri")?,
         content_type: row.text("content_type")?,
@@ -362,7 +412,7 @@ async fn find(connection: &mut Connection, tenant: &TenantId, id: &DocumentId) -
         acl: row.acl("entries")?,
         chunked,
     };
-    Ok(Some(Stored { is_live: row.flag("live")?, changed_seq: Seq(row.u64("changed_seq")?), current }))
+    Ok(Some(Stored { standing, changed_seq: Seq(row.u64("changed_seq")?), current }))
 }
 
 async fn next_doc(connection: &mut Connection, tenant: &TenantId) -> Result<DocNo> {

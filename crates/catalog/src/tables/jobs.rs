@@ -10,23 +10,23 @@ use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Job, JobControl, JobEnd, JobKind, JobState, Lease, Written};
+use crate::model::{Deed, Job, JobControl, JobEnd, JobKind, JobState, Lease, TenantState, Written};
 use crate::store::{Connection, Reach, Row, in_task, sql, sql_of};
 use crate::tables::codec::{corrupt, long};
-use crate::tables::{chain, page};
+use crate::tables::{chain, page, tenants};
 
 /// How long a worker may be silent before another may take its job.
 const LEASE: Duration = Duration::from_secs(60);
 
 impl Catalog {
     /// Asks for background work. Refused while work of the kind waits or runs for the tenant.
-    pub async fn enqueue_job(&self, scope: &Scope, kind: JobKind, mut draft: Draft) -> Result<Written<Job>> {
-        let (store, tenant) = (self.store.clone(), scope.tenant().clone());
+    pub async fn enqueue_job(&self, scope: &Scope, kind: JobKind, deed: impl Into<Deed<Job>>) -> Result<Written<Job>> {
+        let (store, tenant, mut deed) = (self.store.clone(), scope.tenant().clone(), deed.into());
         in_task(async move {
             let id = random::identifier().map_err(CatalogError::chance)?;
             let mut tx = store.write(&tenant).await?;
-            draft.objects.push(Object::new("job", id.as_str()));
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
+            deed.draft.objects.push(Object::new("job", id.as_str()));
+            tenants::seq(tx.connection(), &tenant).await?;
             let row = sql("INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ($1, $2, $3, 'queued', $4)
                  ON CONFLICT DO NOTHING
                  RETURNING job, kind, state, done, total, note, error, created_at, started_at, finished_at")
@@ -40,13 +40,12 @@ impl Catalog {
                 what: format!("a {} job", kind.as_str()),
                 reason: "waits or runs already for this tenant; wait for its end, or cancel it",
             })?)?;
-            tx.commit().await?;
-            Ok(Written { value, leaf })
+            deed.done(tx, &tenant, value).await
         })
         .await
     }
 
-    /// Takes the job that has waited longest, of whichever tenant, for the service's own workers.
+    /// Takes the job that has waited longest, of whichever tenant is served, for the service's own workers.
     pub async fn claim_job(&self) -> Result<Option<(TenantId, Job, Lease)>> {
         let store = self.store.clone();
         in_task(async move {
@@ -59,6 +58,7 @@ impl Catalog {
                  WHERE (tenant, job) IN (
                      SELECT tenant, job FROM jobs
                      WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
+                       AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
                      ORDER BY created_at, tenant, job LIMIT 1)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
@@ -67,6 +67,7 @@ impl Catalog {
                  WHERE (tenant, job) IN (
                      SELECT tenant, job FROM jobs
                      WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
+                       AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
                      ORDER BY created_at, tenant, job LIMIT 1 FOR UPDATE SKIP LOCKED)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
@@ -98,7 +99,7 @@ impl Catalog {
             let mut tx = store.write(&tenant).await?;
             let row = sql("UPDATE jobs SET done = $4, total = $5, note = $6, lease_until = $7
                  WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'
-                 RETURNING cancel_requested")
+                 RETURNING cancel_requested, (SELECT state FROM tenants WHERE tenant = $1) AS tenant_state")
             .bind(tenant.as_str())
             .bind(id.as_str())
             .bind(attempt)
@@ -109,7 +110,11 @@ impl Catalog {
             .fetch_optional(tx.connection())
             .await?;
             let row = row.ok_or_else(|| CatalogError::LeaseLost { job: id.to_string() })?;
-            let control = if row.flag("cancel_requested")? { JobControl::Cancel } else { JobControl::Continue };
+            let control = match (row.flag("cancel_requested")?, tenants::state_of(&row, "tenant_state")?) {
+                (true, _) => JobControl::Cancel,
+                (false, TenantState::Active) => JobControl::Continue,
+                (false, _) => JobControl::Wait,
+            };
             tx.commit().await?;
             Ok(control)
         })
@@ -124,7 +129,9 @@ impl Catalog {
                 JobEnd::Succeeded => (JobState::Succeeded, None),
                 JobEnd::Failed(reason) => (JobState::Failed, Some(cut(&reason))),
                 JobEnd::Cancelled => (JobState::Cancelled, None),
+                JobEnd::Deferred => (JobState::Queued, None),
             };
+            let finished_at = state.is_over().then(|| clock::now().0);
             let mut tx = store.write(&tenant).await?;
             let done = sql("UPDATE jobs SET state = $4, error = $5, finished_at = $6, lease_until = NULL
                  WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running'")
@@ -133,7 +140,7 @@ impl Catalog {
             .bind(attempt)
             .bind(state.as_str())
             .bind(error)
-            .bind(clock::now().0)
+            .bind(finished_at)
             .execute(tx.connection())
             .await?;
             if done == 0 {

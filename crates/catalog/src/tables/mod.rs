@@ -1,23 +1,35 @@
 //! One file for each family of tables, and beside the statements the methods that run them.
 
+mod answers;
 pub(crate) mod chain;
 pub(crate) mod codec;
 mod derived;
+mod directory;
 mod documents;
 mod feed;
 pub(crate) mod generations;
 mod groups;
+mod history;
+mod held;
 mod jobs;
+mod key_uses;
 mod keys;
+mod nesting;
 mod page;
 mod passages;
+mod purges;
+mod quarantine;
 mod reads;
 mod record;
+mod removal;
 mod tenants;
 mod text;
+mod usage;
 mod verify;
 
+pub(crate) use key_uses::KeyUses;
 pub(crate) use record::Recorder;
+pub use removal::Removal;
 pub(crate) use verify::open as open_to_read;
 pub use verify::verify_record;
 
@@ -26,4 +38,5 @@ pub use verify::verify_record;
 pub(crate) mod testing {
     pub(crate) use super::codec::sha256;
     pub(crate) use super::documents::put;
+    pub(crate) use super::removal::TABLES;
 }

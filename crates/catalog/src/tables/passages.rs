@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 use catena_access::acl::Rule;
 use catena_access::{Decision, Scope};
 use catena_domain::{AclId, DocNo, RecipeId, Span, VersionNo};
+use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
@@ -40,12 +41,13 @@ impl Catalog {
         let mut passages = vec![None; keys.len()];
         let mut reach = vec![Span { start: 0, end: 0 }; keys.len()];
         let mut tx = self.store.read(scope).await?;
+        let now = clock::now();
         let mut decisions: HashMap<u32, Option<Rule>> = HashMap::new();
         for row in candidates(&mut tx, scope, recipe, keys).await? {
             let acl = row.u32("acl")?;
             let decision = match decisions.entry(acl) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(rule_of(row.acl("entries")?.decide(scope.principal()))),
+                Entry::Vacant(new) => new.insert(rule_of(row.acl("entries")?.decide(scope.principal(), now))),
             };
             let Some(rule) = decision else { continue };
             let place = row.u64("place")? as usize;
@@ -72,7 +74,7 @@ impl Catalog {
 fn rule_of(decision: Decision) -> Option<Rule> {
     match decision {
         Decision::Admitted(rule) => Some(rule),
-        Decision::Denied(_) | Decision::NotAllowed => None,
+        Decision::Refused(_) | Decision::Unknown(_) => None,
     }
 }
 

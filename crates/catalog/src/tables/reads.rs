@@ -2,7 +2,8 @@
 
 use catena_access::acl::Rule;
 use catena_access::{Acl, Decision, Scope};
-use catena_domain::{DocNo, DocumentId, TenantId, VersionNo};
+use catena_domain::{DocNo, DocumentId, TenantId, Timestamp, VersionNo};
+use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::Result;
@@ -13,11 +14,22 @@ use crate::tables::page::{self, Items as _};
 use crate::tables::text::{self, TextOf};
 
 /// A live document whose ACL admits the principal.
-struct Admitted {
-    row: Row,
-    doc: DocNo,
+pub(crate) struct Admitted {
+    pub(crate) row: Row,
+    pub(crate) doc: DocNo,
     acl: Acl,
-    rule: Rule,
+    pub(crate) rule: Rule,
+}
+
+/// A version with its text, whose hash was checked. Versions from before there was a place for it have no title and no
+/// content type of their own.
+pub(crate) struct VersionWithText {
+    pub(crate) created_at: Timestamp,
+    pub(crate) title: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) bytes_sha256: [u8; 32],
+    pub(crate) text: String,
+    pub(crate) text_sha256: [u8; 32],
 }
 
 impl Catalog {
@@ -26,7 +38,7 @@ impl Catalog {
         let mut tx = self.store.read(scope).await?;
         let Some(Admitted { row, doc, acl, rule }) = admitted(&mut tx, scope, id).await? else { return Ok(None) };
         let version = VersionNo(row.u32("version")?);
-        let (indexed_at, text, text_sha256) = version_with_text(&mut tx, scope.tenant(), doc, version)
+        let stored = version_with_text(&mut tx, scope.tenant(), doc, version)
             .await?
             .ok_or_else(|| corrupt("the version", id))?;
         Ok(Some(Document {
@@ -38,12 +50,12 @@ impl Catalog {
             attributes: row.json("attributes")?,
             source: row.text_or_null("source")?,
             modified_at: row.time_or_null("modified_at")?,
-            indexed_at,
+            indexed_at: stored.created_at,
             version,
             versions: version.0,
             acl,
-            text,
-            text_sha256,
+            text: stored.text,
+            text_sha256: stored.text_sha256,
             rule,
         }))
     }
@@ -59,7 +71,7 @@ impl Catalog {
         let mut tx = self.store.read(scope).await?;
         let Some(admitted) = admitted(&mut tx, scope, id).await? else { return Ok(None) };
         let found = version_with_text(&mut tx, scope.tenant(), admitted.doc, version).await?;
-        Ok(found.map(|(_, text, text_sha256)| (text, text_sha256)))
+        Ok(found.map(|version| (version.text, version.text_sha256)))
     }
 
     /// A document's versions, the oldest first; `None` when there is no such document, or none for this principal.
@@ -72,7 +84,9 @@ impl Catalog {
              JOIN generations g ON g.tenant = v.tenant AND g.state = 'live'
              LEFT JOIN chunkings k
                  ON k.tenant = v.tenant AND k.doc = v.doc AND k.version = v.version AND k.recipe = g.recipe
-             WHERE v.tenant = $1 AND v.doc = $2 ORDER BY v.version")
+             WHERE v.tenant = $1 AND v.doc = $2 AND NOT EXISTS (
+                 SELECT 1 FROM purges p WHERE p.tenant = v.tenant AND p.doc = v.doc AND p.version >= v.version)
+             ORDER BY v.version")
         .bind(scope.tenant().as_str())
         .bind(admitted.doc.0)
         .fetch_all(&mut tx)
@@ -117,21 +131,21 @@ impl Catalog {
 }
 
 /// The numbers of the tenant's ACLs that admit the principal.
-async fn admitting(connection: &mut Connection, scope: &Scope) -> Result<Vec<u32>> {
+pub(crate) async fn admitting(connection: &mut Connection, scope: &Scope) -> Result<Vec<u32>> {
     let rows = sql("SELECT acl, entries FROM acls WHERE tenant = $1")
         .bind(scope.tenant().as_str())
         .fetch_all(connection)
         .await?;
-    let mut acls = Vec::new();
+    let (mut acls, now) = (Vec::new(), clock::now());
     for row in rows {
-        if row.acl("entries")?.decide(scope.principal()).is_admitted() {
+        if row.acl("entries")?.decide(scope.principal(), now).is_admitted() {
             acls.push(row.u32("acl")?);
         }
     }
     Ok(acls)
 }
 
-async fn admitted(connection: &mut Connection, scope: &Scope, id: &DocumentId) -> Result<Option<Admitted>> {
+pub(crate) async fn admitted(connection: &mut Connection, scope: &Scope, id: &DocumentId) -> Result<Option<Admitted>> {
     let row =
         sql("SELECT d.doc, d.version, d.title, d.uri, d.content_type, d.attributes, d.source, d.modified_at, a.entries
          FROM documents d JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
@@ -142,33 +156,41 @@ async fn admitted(connection: &mut Connection, scope: &Scope, id: &DocumentId) -
         .await?;
     let Some(row) = row else { return Ok(None) };
     let acl = row.acl("entries")?;
-    match acl.decide(scope.principal()) {
+    match acl.decide(scope.principal(), clock::now()) {
         Decision::Admitted(rule) => Ok(Some(Admitted { doc: DocNo(row.u32("doc")?), row, acl, rule })),
-        Decision::Denied(_) | Decision::NotAllowed => Ok(None),
+        Decision::Refused(_) | Decision::Unknown(_) => Ok(None),
     }
 }
 
-/// When a version was written, its text, and the text's hash, which is checked.
-async fn version_with_text(
+/// A version, unless it is being purged.
+pub(crate) async fn version_with_text(
     connection: &mut Connection,
     tenant: &TenantId,
     doc: DocNo,
     version: VersionNo,
-) -> Result<Option<(catena_domain::Timestamp, String, [u8; 32])>> {
-    let row =
-        sql("SELECT created_at, text_sha256, text_bytes FROM versions WHERE tenant = $1 AND doc = $2 AND version = $3")
-            .bind(tenant.as_str())
-            .bind(doc.0)
-            .bind(version.0)
-            .fetch_optional(&mut *connection)
-            .await?;
+) -> Result<Option<VersionWithText>> {
+    let row = sql("SELECT created_at, title, content_type, bytes_sha256, text_sha256, text_bytes FROM versions v
+         WHERE tenant = $1 AND doc = $2 AND version = $3 AND NOT EXISTS (
+             SELECT 1 FROM purges p WHERE p.tenant = v.tenant AND p.doc = v.doc AND p.version >= v.version)")
+    .bind(tenant.as_str())
+    .bind(doc.0)
+    .bind(version.0)
+    .fetch_optional(&mut *connection)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let text = text::read(connection, TextOf { tenant, doc, version }, row.u64("text_bytes")?).await?;
     let text_sha256 = row.hash("text_sha256")?;
     if sha256(text.as_bytes()) != text_sha256 {
         return Err(corrupt("the text with hash", hex(&text_sha256)));
     }
-    Ok(Some((row.time("created_at")?, text, text_sha256)))
+    Ok(Some(VersionWithText {
+        created_at: row.time("created_at")?,
+        title: row.text_or_null("title")?,
+        content_type: row.text_or_null("content_type")?,
+        bytes_sha256: row.hash("bytes_sha256")?,
+        text,
+        text_sha256,
+    }))
 }
 
 fn version_of(row: &Row) -> Result<VersionRow> {
@@ -188,7 +210,7 @@ fn version_of(row: &Row) -> Result<VersionRow> {
     })
 }
 
-fn document_row_of(row: &Row) -> Result<DocumentRow> {
+pub(crate) fn document_row_of(row: &Row) -> Result<DocumentRow> {
     Ok(DocumentRow {
         id: row.name("document")?,
         title: row.text("title")?,

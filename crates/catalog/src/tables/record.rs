@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use catena_access::{Operator, Right, Scope};
-use catena_audit::{Chain, Draft, LeafHash, LeafRef, Object};
+use catena_audit::{Chain, Draft, LeafHash, LeafRef, Object, Outcome};
 use catena_domain::{ContextId, KeyId, Span, TenantId, UserName, VersionNo};
 use catena_runtime::clock;
 use futures::future::join_all;
@@ -16,10 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
-use crate::store::{Batching, Connection, Reach, Row, Store, sql};
+use crate::model::{ContextCitation, ContextReceipt, NewContext, StoredLeaf, UsageKind};
+use crate::store::{Batching, Connection, Reach, Row, Store, require_not_gone, sql};
 use crate::tables::codec::{corrupt, hex, json, long};
-use crate::tables::{chain, page};
+use crate::tables::{chain, page, usage};
 
 /// Most leaves that wait.
 const QUEUE_MAX: usize = 1_024;
@@ -35,9 +35,26 @@ pub(crate) struct Recorder {
 /// One leaf that waits, with what is stored beside it.
 struct Entry {
     tenant: Option<TenantId>,
+    of: Of,
     draft: Draft,
     context: Option<Asked>,
     answer: oneshot::Sender<Result<LeafRef>>,
+}
+
+/// Which tenants a leaf may be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Those that are there. What was asked of one that is gone by now has no answer.
+    Present,
+    /// Also those that are gone: their record is still read.
+    Any,
+}
+
+impl Entry {
+    /// Whether it records a search or a context that was answered.
+    fn is_question(&self) -> bool {
+        self.context.is_some() || (self.draft.action == "search" && self.draft.outcome == Outcome::Done)
+    }
 }
 
 /// A context and who asked for it.
@@ -60,9 +77,9 @@ impl Recorder {
         Self { queue }
     }
 
-    async fn append(&self, tenant: Option<TenantId>, draft: Draft, context: Option<Asked>) -> Result<LeafRef> {
+    async fn append(&self, tenant: Option<TenantId>, of: Of, draft: Draft, context: Option<Asked>) -> Result<LeafRef> {
         let (answer, result) = oneshot::channel();
-        let entry = Entry { tenant, draft, context, answer };
+        let entry = Entry { tenant, of, draft, context, answer };
         self.queue.try_send(entry).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CatalogError::Busy { what: "the queue for the record" },
             mpsc::error::TrySendError::Closed(_) => CatalogError::Lost,
@@ -101,17 +118,25 @@ async fn append_and_answer(store: &Store, entries: Vec<Entry>) {
     }
 }
 
-/// Appends the leaves in one transaction. An entry that is refused leaves nothing and does not disturb its neighbours.
+/// Appends the leaves in one transaction, and counts the questions among them as used. An entry that is refused leaves
+/// nothing and does not disturb its neighbours.
 async fn append_all(store: &Store, entries: &[Entry]) -> Result<Vec<Result<LeafRef>>> {
     let tenant = entries.first().and_then(|entry| entry.tenant.as_ref());
-    let mut tx = store.write(tenant.map_or(Reach::Installation, Reach::Tenant)).await?;
+    let mut tx = store.write(tenant.map_or(Reach::Installation, Reach::Remains)).await?;
     let mut results = Vec::with_capacity(entries.len());
+    let mut questions: BTreeMap<&TenantId, u64> = BTreeMap::new();
     for entry in entries {
         let result = append_one(tx.connection(), entry).await;
+        if let (Ok(_), Some(tenant), true) = (&result, &entry.tenant, entry.is_question()) {
+            *questions.entry(tenant).or_default() += 1;
+        }
         match result {
             Ok(_) | Err(CatalogError::TenantGone { .. } | CatalogError::Conflict { .. }) => results.push(result),
             Err(error) => return Err(error),
         }
+    }
+    for (tenant, asked) in questions {
+        usage::add(tx.connection(), tenant, UsageKind::Queries, asked).await?;
     }
     tx.commit().await?;
     Ok(results)
@@ -119,6 +144,9 @@ async fn append_all(store: &Store, entries: &[Entry]) -> Result<Vec<Result<LeafR
 
 /// Whatever can refuse the entry comes before the first statement that changes anything.
 async fn append_one(connection: &mut Connection, entry: &Entry) -> Result<LeafRef> {
+    if let (Of::Present, Some(tenant)) = (entry.of, &entry.tenant) {
+        require_not_gone(connection, tenant).await?;
+    }
     let chain = entry.tenant.as_ref().map_or(Chain::Service, Chain::Tenant);
     let next = chain::next(connection, chain, &entry.draft).await?;
     if let (Some(asked), Some(tenant)) = (&entry.context, &entry.tenant) {
@@ -153,13 +181,19 @@ async fn insert_context(connection: &mut Connection, tenant: &TenantId, asked: &
 }
 
 impl Catalog {
-    /// Records a request that changed nothing: a question, or a refusal. When this returns, the leaf is durable.
+    /// Records a request that changed nothing: a question, or a refusal. When this returns, the leaf is durable. Refused
+    /// when the tenant is gone by now.
     pub async fn record(&self, chain: Chain<'_>, draft: Draft) -> Result<LeafRef> {
         let tenant = match chain {
             Chain::Tenant(tenant) => Some(tenant.clone()),
             Chain::Service => None,
         };
-        self.recorder.append(tenant, draft, None).await
+        self.recorder.append(tenant, Of::Present, draft, None).await
+    }
+
+    /// Records what the operator asked of a tenant, which may be gone.
+    pub async fn record_of_operator(&self, _operator: &Operator, tenant: &TenantId, draft: Draft) -> Result<LeafRef> {
+        self.recorder.append(Some(tenant.clone()), Of::Any, draft, None).await
     }
 
     /// Records an answered context together with its leaf. When this returns, both are durable.
@@ -168,7 +202,7 @@ impl Catalog {
         draft.objects.insert(0, Object { sha256: text_sha256, ..Object::new("context", context.id.as_str()) });
         draft.request_sha256.get_or_insert_with(|| hex(&context.request_sha256));
         let asked = Asked { context, actor: scope.actor().clone(), user: scope.principal().user().cloned() };
-        self.recorder.append(Some(scope.tenant().clone()), draft, Some(asked)).await
+        self.recorder.append(Some(scope.tenant().clone()), Of::Present, draft, Some(asked)).await
     }
 
     /// What was recorded of a context; `None` when there is none, or none for this principal. It is for the key that

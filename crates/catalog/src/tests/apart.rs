@@ -30,9 +30,15 @@ async fn furnished() -> (&'static Postgres, Made, Home) {
         let scope = admin(id);
         put(&home.catalog, &scope, document("a", id)).await;
         home.catalog.create_key(&scope, new_key(&format!("k{id}")), draft("key.create")).await.unwrap();
-        home.catalog.put_group(&scope, &group("eng"), &[user("ann")], draft("group.put")).await.unwrap();
+        home.catalog.put_group(&scope, &group("eng"), of(&["ann"]), draft("group.put")).await.unwrap();
+        home.catalog.put_group(&scope, &group("all"), of(&["group:eng"]), draft("group.put")).await.unwrap();
+        home.catalog.put_labels(&scope, &[label("open")], draft("labels.put")).await.unwrap();
         home.catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap();
         audit::ask(&home.catalog, &scope).await;
+        put(&home.catalog, &scope, document("purged", id)).await;
+        let (of, any) = (super::id("purged"), Expect::Any);
+        home.catalog.delete_document(&scope, &of, any, named("delete-1", 1)).await.unwrap().unwrap();
+        home.catalog.purge_document(&scope, &of, any, draft("document.purge")).await.unwrap().unwrap();
     }
     (server, made, home)
 }

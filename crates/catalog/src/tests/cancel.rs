@@ -90,7 +90,7 @@ async fn the_work_itself_cut_off_at_any_step_happens_whole_or_not_at_all(on: On)
             let before = home.catalog.seq(&scope).await.unwrap();
             let name = format!("doc-{polls}-{round}");
             let new = document(&name, &format!("{name} some text\n\n").repeat(12));
-            let work = testing::put(home.catalog.store.clone(), tenant("acme"), new, draft("document.put"));
+            let work = testing::put(home.catalog.store.clone(), tenant("acme"), new, draft("document.put").into());
             let ended = dropped_after(polls, moment, work).await;
             let took_place = is_whole(&home, &name, before).await;
             assert!(took_place || !ended, "a write that ended is not there");

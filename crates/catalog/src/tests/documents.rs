@@ -73,14 +73,17 @@ async fn a_deleted_document_is_gone_for_all_and_continues_its_versions_when_it_c
     let scope = admin("acme");
     let first = put(&home.catalog, &scope, document("a", "text")).await.value;
     assert_eq!(home.catalog.document_count(&scope).await.unwrap(), 1);
-    let deleted = home.catalog.delete_document(&scope, &id("a"), draft("document.delete")).await.unwrap().unwrap();
-    assert_eq!(deleted.value, Seq(2));
+    let deleted =
+        home.catalog.delete_document(&scope, &id("a"), Expect::Any, draft("document.delete")).await.unwrap().unwrap();
+    assert_eq!(deleted.value, Changed { version: VersionNo(1), seq: Seq(2) });
     assert_eq!(home.catalog.document_count(&scope).await.unwrap(), 0);
     assert_eq!(home.catalog.document(&scope, &id("a")).await.unwrap(), None);
     assert_eq!(home.catalog.current(&scope, &id("a")).await.unwrap(), None);
     assert_eq!(home.catalog.versions(&scope, &id("a")).await.unwrap(), None);
     assert_eq!(home.catalog.version_text(&scope, &id("a"), VersionNo(1)).await.unwrap(), None);
-    assert!(home.catalog.delete_document(&scope, &id("a"), draft("document.delete")).await.unwrap().is_none());
+    assert!(
+        home.catalog.delete_document(&scope, &id("a"), Expect::Any, draft("document.delete")).await.unwrap().is_none()
+    );
     let changes = home.catalog.live_changes(&scope, first.seq.unwrap()).await.unwrap();
     assert_eq!(
         changes.documents.iter().map(|row| (row.doc, row.live)).collect::<Vec<_>>(),
@@ -161,8 +164,9 @@ async fn a_changed_acl_is_obeyed_by_the_next_question_of_every_kind(on: On) {
         answers[0]
     };
     assert_eq!((sees(&ann).await, sees(&bob).await), (true, false));
-    let set =
-        async |acl: &Acl| home.catalog.set_acl(&writer, &id("a"), acl, draft("acl")).await.unwrap().unwrap().value;
+    let set = async |acl: &Acl| {
+        home.catalog.set_acl(&writer, &id("a"), acl, Expect::Any, draft("acl")).await.unwrap().unwrap().value.seq
+    };
     let seq = set(&acl(&["user:bob"], &[])).await;
     assert_eq!((sees(&ann).await, sees(&bob).await), (false, true));
     let changes = home.catalog.live_changes(&writer, put.seq.unwrap()).await.unwrap();
@@ -174,7 +178,7 @@ async fn a_changed_acl_is_obeyed_by_the_next_question_of_every_kind(on: On) {
     set(&Acl::default()).await;
     assert_eq!((sees(&ann).await, sees(&bob).await, sees(&writer).await), (false, false, true));
     assert!(!sees(&Scope::service(&tenant("acme"))).await);
-    home.catalog.delete_document(&writer, &id("a"), draft("delete")).await.unwrap().unwrap();
+    home.catalog.delete_document(&writer, &id("a"), Expect::Any, draft("delete")).await.unwrap().unwrap();
     assert!(!sees(&writer).await);
 }
 
@@ -210,8 +214,9 @@ async fn sequence_numbers_have_no_gap_under_many_writers(on: On) {
                 let written = put(&catalog, &scope, document(&name, &format!("{writer} {number}"))).await;
                 seqs.extend(written.value.seq);
                 if number % 5 == 0 {
-                    let deleted = catalog.delete_document(&scope, &id(&name), draft("delete")).await.unwrap();
-                    seqs.extend(deleted.map(|written| written.value));
+                    let deleted =
+                        catalog.delete_document(&scope, &id(&name), Expect::Any, draft("delete")).await.unwrap();
+                    seqs.extend(deleted.map(|written| written.value.seq));
                 }
             }
             seqs

@@ -18,10 +18,12 @@ async fn everything(catalog: &Catalog, tenant_id: &str, names: &Names) -> Vec<St
         format!("{what}: {:?}", value.unwrap())
     }
     let mut seen = vec![
-        show("keys", catalog.keys(&scope).await),
+        show("keys", catalog.keys(&scope, None, 100).await),
         show("group", catalog.group(&scope, &group("eng")).await),
         show("groups", catalog.groups(&scope).await),
-        show("directory", catalog.directory_groups(&tenant(tenant_id), &user("ann")).await),
+        show("directory", Ok(directory(catalog, tenant_id, "ann").await)),
+        show("labels", catalog.labels(&scope).await),
+        show("quarantine", catalog.quarantine(&scope, None, 100).await),
         show("current", catalog.current(&scope, &id("same")).await),
         show("document", catalog.document(&scope, &id("same")).await),
         show("versions", catalog.versions(&scope, &id("same")).await),
@@ -74,8 +76,13 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
     put(catalog, &scope, NewDocument { uri: Some(mark("uri")), ..document("same", &text(tenant_id)) }).await;
     let key_id = format!("k{tenant_id}");
     catalog.create_key(&scope, NewKey { name: mark("key"), ..new_key(&key_id) }, draft("key.create")).await.unwrap();
-    let members = [user("ann"), user(&mark("user"))];
-    catalog.put_group(&scope, &group("eng"), &members, draft("group.put")).await.unwrap();
+    catalog.put_labels(&scope, &[label("open"), label(&mark("label"))], draft("labels.put")).await.unwrap();
+    let members = Group { clearance: Some(label("open")), ..of(&["ann", &mark("user")]) };
+    catalog.put_group(&scope, &group("eng"), members, draft("group.put")).await.unwrap();
+    let around = of(&["group:eng"]);
+    catalog.put_group(&scope, &group(&mark("around")), around, draft("group.put")).await.unwrap();
+    let hidden = NewDocument { acl: Acl::unknown(&mark("why")), ..document("hidden", "nobody sees this") };
+    put(catalog, &scope, hidden).await;
     names.jobs.push(catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap().value.id);
     let context = ContextId::new(&format!("ctx_{tenant_id}")).unwrap();
     names.contexts.push(context.clone());
@@ -114,9 +121,14 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     let mut names = Names::default();
     furnish(catalog, "acme", &mut names).await;
     let before = everything(catalog, "acme", &names).await;
-    assert!(catalog.set_acl(&globex, &id("same"), &acl(&[], &[]), draft("acl")).await.unwrap().is_none());
-    assert!(catalog.delete_document(&globex, &id("same"), draft("delete")).await.unwrap().is_none());
-    assert!(catalog.revoke_key(&globex, &KeyId::new("kacme").unwrap(), draft("revoke")).await.unwrap().is_none());
+    assert!(catalog.set_acl(&globex, &id("same"), &acl(&[], &[]), Expect::Any, draft("acl")).await.unwrap().is_none());
+    assert!(catalog.delete_document(&globex, &id("same"), Expect::Any, draft("delete")).await.unwrap().is_none());
+    let kacme = KeyId::new("kacme").unwrap();
+    assert!(catalog.revoke_key(&globex, &kacme, draft("revoke")).await.unwrap().is_none());
+    let successor = keys::successor("k2", 0);
+    assert!(catalog.rotate_key(&globex, &kacme, successor, draft("rotate")).await.unwrap().is_none());
+    catalog.put_labels(&globex, &[], draft("labels")).await.unwrap();
+    assert!(catalog.put_group(&globex, &group("own"), of(&["group:eng"]), draft("group")).await.is_err());
     assert!(catalog.delete_group(&globex, &group("eng"), draft("group")).await.unwrap().is_none());
     assert!(catalog.cancel_job(&globex, &names.jobs[0], draft("cancel")).await.unwrap().is_none());
     assert!(catalog.promote_generation(&globex, &names.generations[0], draft("promote")).await.is_err());

@@ -25,20 +25,30 @@ mod apart;
 mod audit;
 mod backup;
 mod cancel;
+mod directory;
 mod documents;
 mod door;
 mod feed;
 mod files;
 mod isolation;
 mod jobs;
+mod keys;
+mod labels;
+mod once;
+mod purge;
+mod quotas;
+mod removal;
+mod seq;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use catena_access::scope::Entry;
+use catena_access::scope::{Concerned, Directory, Entry};
 use catena_access::{Acl, Credential, KeyHash, OnBehalf, Operator, Right, Rights, Scope};
 use catena_audit::Draft;
-use catena_domain::{DocNo, DocumentId, GroupName, KeyId, RecipeId, Span, TenantId, UserName, VersionNo};
+use catena_domain::{
+    DocNo, DocumentId, GroupName, KeyId, Label, RecipeId, RequestKey, Span, TenantId, UserName, VersionNo,
+};
 use half::f16;
 use tempfile::TempDir;
 
@@ -101,6 +111,17 @@ pub(crate) fn draft(action: &'static str) -> Draft {
     Draft::new("req-1", action)
 }
 
+/// A deed of the request that the caller named `key`, which says what `request` stands for.
+pub(crate) fn named<T: std::fmt::Debug + 'static>(key: &str, request: u8) -> Deed<T> {
+    let once = Once {
+        holder: KeyId::new("adm1").unwrap(),
+        key: RequestKey::new(key).unwrap(),
+        request_sha256: [request; 32],
+        answer: std::sync::Arc::new(|value: &T| format!("{value:?}")),
+    };
+    Deed::once(draft("named"), once)
+}
+
 pub(crate) fn tenant(id: &str) -> TenantId {
     TenantId::new(id).unwrap()
 }
@@ -121,13 +142,30 @@ pub(crate) fn group(name: &str) -> GroupName {
     GroupName::new(name).unwrap()
 }
 
+pub(crate) fn label(name: &str) -> Label {
+    Label::new(name).unwrap()
+}
+
+/// A group of these members, each `NAME` of a user or `group:NAME`.
+pub(crate) fn of(members: &[&str]) -> Group {
+    members.iter().map(|member| member.parse::<Member>().unwrap()).collect()
+}
+
+/// What the directory says of a user.
+pub(crate) async fn directory(catalog: &Catalog, in_tenant: &str, name: &str) -> Directory {
+    let user = user(name);
+    let concerned = Concerned { user: Some(&user), ..Concerned::default() };
+    catalog.directory(&tenant(in_tenant), concerned).await.unwrap()
+}
+
 pub(crate) fn acl(allow: &[&str], deny: &[&str]) -> Acl {
     Acl::parse(allow, deny).unwrap()
 }
 
 fn credential(key: &str, tenant: Option<TenantId>, rights: &[Right]) -> Credential {
     let key = KeyId::new(key).unwrap();
-    Credential { key, name: "k".into(), tenant, rights: Rights::of(rights), user: None, groups: vec![] }
+    let (user, groups, clearance) = (None, vec![], None);
+    Credential { key, name: "k".into(), tenant, rights: Rights::of(rights), user, groups, clearance }
 }
 
 pub(crate) fn operator() -> Operator {
@@ -136,7 +174,7 @@ pub(crate) fn operator() -> Operator {
 
 fn enter(key: &str, rights: &[Right], in_tenant: &str, on_behalf: Option<OnBehalf>) -> Scope {
     let tenant = tenant(in_tenant);
-    let entry = Entry { tenant: &tenant, need: rights[0], on_behalf, directory: vec![] };
+    let entry = Entry { tenant: &tenant, need: rights[0], on_behalf, directory: Directory::default() };
     credential(key, Some(tenant.clone()), rights).enter(entry).unwrap()
 }
 
@@ -212,6 +250,8 @@ pub(crate) fn new_key(id: &str) -> NewKey {
         rights: Rights::of(&[Right::Read]),
         user: Some(user("ann")),
         groups: vec![group("eng")],
+        clearance: None,
+        expires_at: None,
     }
 }
 

@@ -94,3 +94,32 @@ fn what_was_published_after_the_plan_was_made_stays() {
     assert_eq!(generation.applied_seq(), Seq(10));
     assert!(keys(&words(&generation.snapshot(), &table, "key")).contains(&key(50, 1, 0)));
 }
+
+#[test]
+fn erasing_a_document_takes_every_row_of_it_off_the_disk_and_leaves_the_others() {
+    let fixture = Fixture::new();
+    let generation = fixture.generation();
+    generation.publish(vec![row(0, 1, 0, "key"), row(1, 1, 0, "key"), row(2, 1, 0, "door")], Seq(3)).unwrap();
+    generation.publish(vec![row(0, 2, 0, "key key"), row(3, 1, 0, "key")], Seq(5)).unwrap();
+    generation.publish(vec![row(4, 1, 0, "key")], Seq(6)).unwrap();
+    let names = || -> Vec<String> {
+        generation.snapshot().segments().iter().map(|segment| segment.entry().name.clone()).collect()
+    };
+    let before = names();
+    let gone = std::collections::BTreeMap::from([(DocNo(0), VersionNo(2))]);
+    let mut rewritten = 0;
+    while let Some(plan) = generation.erasure_plan(&gone) {
+        let rows = plan.documents().iter().map(|(doc, version)| row(doc.0, version.0, 0, "key")).collect();
+        generation.merge(&plan, rows).unwrap();
+        rewritten += 1;
+    }
+    assert_eq!(rewritten, 2, "only the segments that hold the document are written again");
+    let after = names();
+    assert!(!after.contains(&before[0]) && !after.contains(&before[1]) && after.contains(&before[2]), "{after:?}");
+    let snapshot = generation.snapshot();
+    assert!(snapshot.segments().iter().flat_map(|segment| segment.versions()).all(|(doc, ..)| doc != DocNo(0)));
+    assert_eq!((snapshot.rows(), snapshot.applied_seq()), (4, Seq(6)));
+    let folders = std::fs::read_dir(fixture.path()).unwrap().count();
+    assert_eq!(folders, generation.segments() + 1, "a segment that held it is still on the disk");
+    assert_eq!(generation.erasure_plan(&gone), None);
+}

