@@ -68,7 +68,10 @@ async fn main() -> anyhow::Result<()> {
             side.round(&arguments).await?;
         }
     }
-    println!("{:<11} {:>14} {:>16} {:>12} {:>12}", "catalog", "writes/s by 1", "writes/s by 16", "gate p50 us", "p99 us");
+    println!(
+        "{:<11} {:>14} {:>16} {:>12} {:>12}",
+        "catalog", "writes/s by 1", "writes/s by 16", "gate p50 us", "p99 us"
+    );
     for side in &mut sides {
         side.print();
     }

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::acl::AclBody;
+use crate::http::admission::Writing;
 use crate::http::documents::{PutBody, Wait, put_answer};
 use crate::http::door::Caller;
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
-use crate::http::submission::{AclBody, expected_version};
+use crate::http::submission::expected_version;
 use crate::http::wire::{self, Body, Params, Place};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,7 +85,7 @@ pub(crate) struct RestoreBody {
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn restore(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document, version)): Place<(String, String, String)>,
     Params(wait): Params<Wait>,
     headers: HeaderMap,
@@ -155,7 +157,7 @@ fn purge_answer(id: &DocumentId, purged: &Purged) -> Answer {
         (status = 412, body = Problem)))]
 pub(crate) async fn purge(
     State(app): State<App>,
-    caller: Caller,
+    Writing(caller): Writing,
     Place((tenant, document)): Place<(String, String)>,
     Params(wait): Params<WaitDone>,
     headers: HeaderMap,

@@ -20,8 +20,8 @@ use tracing::Instrument as _;
 
 use crate::allowance::Measured;
 use crate::app::App;
-use crate::http::discovery;
 use crate::http::admission::{self, Admitted};
+use crate::http::discovery;
 use crate::http::door;
 use crate::http::problem::{LacksRoom, Problem, ProblemCode};
 use crate::http::wire::sha256_hex;

@@ -103,6 +103,7 @@ impl Claims {
             rights: self.rights(trust)?,
             user: Some(user),
             groups: self.groups(&trust.groups_claim)?,
+            clearance: None,
         })
     }
 

@@ -112,14 +112,7 @@ pub(super) static TABLES: &[Table] = &[
     of_tenant(
         "answers",
         &["place"],
-        &[
-            long("place"),
-            text("holder"),
-            text("key"),
-            blob("request_sha256"),
-            long("kept_at"),
-            text("answer"),
-        ],
+        &[long("place"), text("holder"), text("key"), blob("request_sha256"), long("kept_at"), text("answer")],
     ),
     of_tenant(
         "api_keys",
@@ -139,16 +132,8 @@ pub(super) static TABLES: &[Table] = &[
             or_null(text("clearance")),
         ],
     ),
-    of_tenant(
-        "groups",
-        &["group_name"],
-        &[text("group_name"), long("members"), or_null(text("clearance"))],
-    ),
-    of_tenant(
-        "group_nesting",
-        &["group_name", "member_group"],
-        &[text("group_name"), text("member_group")],
-    ),
+    of_tenant("groups", &["group_name"], &[text("group_name"), long("members"), or_null(text("clearance"))]),
+    of_tenant("group_nesting", &["group_name", "member_group"], &[text("group_name"), text("member_group")]),
     of_tenant("group_members", &["group_name", "user_name"], &[text("group_name"), text("user_name")]),
     of_tenant("acls", &["acl"], &[long("acl"), blob("hash"), text("entries"), long("first_seq")]),
     of_tenant(

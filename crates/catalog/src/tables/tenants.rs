@@ -1,7 +1,7 @@
 //! Tenants, and the operator's key.
 
 use catena_access::{KeyHash, Operator, Scope};
-use catena_audit::Object;
+use catena_audit::{Draft, Object};
 use catena_domain::{RecipeId, Seq, TenantId, limits};
 use catena_runtime::{clock, random};
 

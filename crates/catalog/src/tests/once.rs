@@ -36,7 +36,7 @@ async fn every_kind_of_write_keeps_its_answer(on: On) {
     catalog.set_acl(&scope, &id("a"), &acl(&[], &[]), any, named("acl", 1)).await.unwrap().unwrap();
     catalog.delete_document(&scope, &id("a"), any, named("delete", 1)).await.unwrap().unwrap();
     catalog.purge_document(&scope, &id("a"), any, named("purge", 1)).await.unwrap().unwrap();
-    catalog.put_group(&scope, &group("eng"), &[], named("group", 1)).await.unwrap();
+    catalog.put_group(&scope, &group("eng"), of(&[]), named("group", 1)).await.unwrap();
     catalog.delete_group(&scope, &group("eng"), named("ungroup", 1)).await.unwrap().unwrap();
     catalog.enqueue_job(&scope, JobKind::Reindex, named("job", 1)).await.unwrap();
     for key in ["put", "acl", "delete", "purge", "group", "ungroup", "job"] {

@@ -1,7 +1,7 @@
 //! What a tenant holds and uses is counted exactly, and bounded by its quotas.
 
 use super::*;
-use crate::store::sql;
+use crate::store::{Reach, sql};
 use catena_audit::Chain;
 use catena_domain::{ErrorKind, Seq};
 use proptest::prelude::*;
@@ -89,10 +89,10 @@ async fn take(catalog: &Catalog, step: &Step) {
         }
         Step::Acl(doc, open) => {
             let to = if *open { acl(&["everyone"], &[]) } else { acl(&[], &[]) };
-            catalog.set_acl(&scope, &named(doc), &to, draft("acl")).await.unwrap();
+            catalog.set_acl(&scope, &named(doc), &to, Expect::Any, draft("acl")).await.unwrap();
         }
         Step::Delete(doc) => {
-            catalog.delete_document(&scope, &named(doc), draft("delete")).await.unwrap();
+            catalog.delete_document(&scope, &named(doc), Expect::Any, draft("delete")).await.unwrap();
         }
         Step::CutAgain(doc) => {
             let Some(current) = catalog.current(&scope, &named(doc)).await.unwrap() else { return };
@@ -180,7 +180,7 @@ async fn many_writers_at_once_get_exactly_what_the_quota_allows(on: On) {
     change(&home, quotas(&[(Quota::Documents, Some(2))])).await.unwrap();
     let kept = home.catalog.documents(&admin("acme"), None, 1).await.unwrap().items[0].id.clone();
     put(&home.catalog, &admin("acme"), document(kept.as_str(), "longer than before")).await;
-    home.catalog.delete_document(&admin("acme"), &kept, draft("delete")).await.unwrap().unwrap();
+    home.catalog.delete_document(&admin("acme"), &kept, Expect::Any, draft("delete")).await.unwrap().unwrap();
     change(&home, quotas(&[(Quota::Documents, None)])).await.unwrap();
     put(&home.catalog, &admin("acme"), document("new", "text")).await;
 }
@@ -216,8 +216,8 @@ async fn what_is_used_is_counted_by_the_transaction_that_records_it(on: On) {
     put(catalog, &scope, document("a", "four")).await;
     put(catalog, &scope, document("a", "four")).await;
     put(catalog, &scope, document("a", "seven!!")).await;
-    catalog.set_acl(&scope, &id("a"), &acl(&[], &[]), draft("acl")).await.unwrap().unwrap();
-    catalog.delete_document(&scope, &id("a"), draft("delete")).await.unwrap().unwrap();
+    catalog.set_acl(&scope, &id("a"), &acl(&[], &[]), Expect::Any, draft("acl")).await.unwrap().unwrap();
+    catalog.delete_document(&scope, &id("a"), Expect::Any, draft("delete")).await.unwrap().unwrap();
     let refused = NewDocument { expect: Expect::Version(VersionNo(9)), ..document("b", "x") };
     catalog.put_document(&scope, refused, draft("put")).await.unwrap_err();
     let asked = (0..40).map(|number| {
@@ -312,7 +312,7 @@ async fn furnish(home: &Home) -> [Held; 2] {
 async fn the_counters_of_an_existing_sqlite_database_are_filled_when_it_is_brought_up_to_date() {
     let home = On::Sqlite.home_with_tenants().await;
     let expected = furnish(&home).await;
-    let mut tx = home.catalog.store.write(crate::store::Reach::Installation).await.unwrap();
+    let mut tx = home.catalog.store.write(Reach::Installation).await.unwrap();
     sqlx::raw_sql(BACK_TO_THE_SCHEMA_BEFORE).execute(tx.connection().sqlite()).await.unwrap();
     tx.commit().await.unwrap();
     home.catalog.close().await.unwrap();
