@@ -1,9 +1,10 @@
 //! Rights that change, and a service that stops and starts again.
 
+use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Home, Server, text};
+use crate::harness::{Client, Home, Server, text, wait};
 
 const QUERY: &str = "where is the harbour pilot's boat";
 
@@ -59,6 +60,58 @@ async fn the_very_next_request_obeys_a_change_of_rights() {
     assert!(!meets(&reader).await, "deleted");
     pilot(&admin, &["everyone"]).await;
     assert!(meets(&reader).await, "written again");
+}
+
+#[tokio::test]
+async fn an_entry_holds_for_its_time_and_the_record_says_which() {
+    let home = Home::new();
+    let server = home.start().await;
+    let admin = server.tenant("acme").await;
+    pilot(&admin, &[]).await;
+    let reader = server.key("acme", &["read"], Some("bob"), &[]).await;
+    let acl = async |body: Value| admin.put(&admin.path("documents/pilot.md/acl"), &body).await.expect(200).json();
+    let at = |seconds: i64| (Utc::now() + TimeDelta::seconds(seconds)).to_rfc3339();
+    let bob = |from: i64, until: i64| json!({"entry": "user:bob", "from": at(from), "until": at(until)});
+
+    acl(json!({"allow": [bob(-60, -1)]})).await;
+    assert!(!meets(&reader).await, "the time is over");
+    acl(json!({"allow": [bob(600, 900)]})).await;
+    assert!(!meets(&reader).await, "the time is still to come");
+    acl(json!({"allow": [{"entry": "user:bob", "from": "2020-01-01T00:00:00Z"}]})).await;
+    assert!(meets(&reader).await, "the time has come");
+    let leaves = admin.get(&admin.path("audit/leaves?from=0&limit=100")).await.expect(200).text();
+    assert!(leaves.contains(r#""rule":"allow user:bob from 2020-01-01T00:00:00Z""#), "{leaves}");
+    acl(json!({"allow": ["everyone"], "deny": [bob(-60, 600)]})).await;
+    assert!(!meets(&reader).await, "denied for a time");
+    acl(json!({"allow": ["everyone"], "deny": [bob(-60, -1)]})).await;
+    assert!(meets(&reader).await, "the denial is over");
+
+    let last = acl(json!({"allow": [bob(4, 600)]})).await;
+    let read = || reader.get(&reader.path("documents/pilot.md"));
+    assert_eq!(read().await.status, 404);
+    wait::until("the entry begins", 20, || async { (read().await.status == 200).then_some(()) }).await;
+    assert!(meets(&reader).await, "begun");
+    assert_eq!(json!(admin.seq().await), last["seq"], "by time alone, with no write");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_who_may_see_is_shown_to_nobody() {
+    let home = Home::new();
+    let server = home.start().await;
+    let admin = server.tenant("acme").await;
+    pilot(&admin, &["everyone"]).await;
+    let reader = server.key("acme", &["read"], Some("bob"), &[]).await;
+    let acl = async |body: Value| admin.put(&admin.path("documents/pilot.md/acl"), &body).await;
+    for unknown in [
+        json!({"unknown": "listing permissions failed with 403"}),
+        json!({"allow": ["everyone"], "label": "of-no-tenant"}),
+    ] {
+        acl(unknown.clone()).await.expect(200);
+        assert!(!meets(&reader).await && !meets(&admin).await, "{unknown}");
+        acl(json!({"allow": ["user:bob"]})).await.expect(200);
+        assert!(meets(&reader).await && meets(&admin).await, "known again after {unknown}");
+    }
+    acl(json!({"unknown": "403", "allow": ["everyone"]})).await.refused(422, "invalid-request");
 }
 
 #[tokio::test]

@@ -312,7 +312,7 @@ fn the_pre_filter_the_list_and_the_model_decide_alike() {
     assert!(tally.differences.is_empty(), "CATENA_SEED={seed}: {}", tally.differences[0]);
     assert!(tally.decisions() >= wanted);
     for (answer, count) in [("admitted", tally.admitted), ("refused", tally.refused), ("unknown", tally.unknown)] {
-        assert!(count * 20 > tally.decisions(), "hardly anything was {answer}: the worlds are too plain to tell");
+        assert!(count * 50 > tally.decisions(), "hardly anything was {answer}: the worlds are too plain to tell");
     }
 }
 
