@@ -186,7 +186,9 @@ fn draft(action: &'static str) -> Draft {
 
 fn credential(tenant: Option<TenantId>, rights: &[Right]) -> anyhow::Result<Credential> {
     let rights = Rights::of(rights);
-    Ok(Credential { key: KeyId::new("bench")?, name: "bench".into(), tenant, rights, user: None, groups: Vec::new() })
+    let key = KeyId::new("bench")?;
+    let (user, groups, clearance) = (None, Vec::new(), None);
+    Ok(Credential { key, name: "bench".into(), tenant, rights, user, groups, clearance })
 }
 
 /// What only a whole service shows.

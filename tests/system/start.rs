@@ -87,7 +87,7 @@ async fn an_entry_holds_for_its_time_and_the_record_says_which() {
     assert!(meets(&reader).await, "the denial is over");
 
     let last = acl(json!({"allow": [bob(4, 600)]})).await;
-    let read = || reader.get(&reader.path("documents/pilot.md"));
+    let read = async || reader.get(&reader.path("documents/pilot.md")).await;
     assert_eq!(read().await.status, 404);
     wait::until("the entry begins", 20, || async { (read().await.status == 200).then_some(()) }).await;
     assert!(meets(&reader).await, "begun");

@@ -11,6 +11,8 @@ use crate::harness::{Chance, Server, place, wait};
 
 /// Kills of one run; `CATENA_SYSTEM_TESTS_KILLS` wishes for another number.
 const KILLS: u64 = 200;
+/// The same with the catalog in PostgreSQL; `CATENA_SYSTEM_TESTS_POSTGRES_KILLS` wishes for another number.
+const POSTGRES_KILLS: u64 = 30;
 /// Kills that one data folder lives through.
 const KILLS_OF_A_LIFE: u64 = 10;
 /// A named point that was not passed in so many acknowledged requests is given up, and the process is killed from
@@ -203,9 +205,16 @@ impl Campaign {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kills_and_power_cuts_at_any_moment() {
+    survives(Subject::sqlite(), place::wish("KILLS").unwrap_or(KILLS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_catalog_in_postgresql_it_survives_kills_of_the_service_as_well() {
+    survives(Subject::postgres(), place::wish("POSTGRES_KILLS").unwrap_or(POSTGRES_KILLS)).await;
+}
+
+async fn survives(subject: Subject, kills: u64) {
     let started = Instant::now();
-    let subject = Subject::sqlite();
-    let kills = place::wish("KILLS").unwrap_or(KILLS);
     let mut campaign = Campaign::begin(&subject).await;
     while campaign.kills < kills {
         let until = kills.min(campaign.kills + KILLS_OF_A_LIFE);

@@ -31,25 +31,46 @@ const WRITERS_OF_EACH: usize = 2;
 
 /// The program under test: how it is started on a folder of its own.
 pub(crate) struct Subject {
-    serve: Box<dyn Fn(&Home) -> Launch + Send + Sync>,
+    commands: Box<dyn Fn(&Home) -> Commands + Send + Sync>,
+}
+
+/// How the program serves one data folder, and how it checks the record of what it served.
+struct Commands {
+    serve: Launch,
+    verify: Launch,
 }
 
 impl Subject {
-    pub(crate) fn new(serve: impl Fn(&Home) -> Launch + Send + Sync + 'static) -> Self {
-        Self { serve: Box::new(serve) }
+    fn new(commands: impl Fn(&Home) -> Commands + Send + Sync + 'static) -> Self {
+        Self { commands: Box::new(commands) }
     }
 
     /// `catena serve` with its catalog in the data folder.
     pub(crate) fn sqlite() -> Self {
-        Self::new(Home::serve)
+        Self::new(|home| {
+            let data = home.data().display().to_string();
+            let verify = Launch::new(home.path(), &["audit", "verify", "--data", &data]);
+            Commands { serve: home.serve(), verify }
+        })
+    }
+
+    /// `catena serve` with its catalog in a database of PostgreSQL's that is each folder's own. PostgreSQL lives on.
+    pub(crate) fn postgres() -> Self {
+        Self::new(|home| {
+            let made = catena_tests::postgres::shared().database("kills");
+            let serve = home.serve().variable("CATENA_CATALOG", made.app_url());
+            let verify = Launch::new(home.path(), &["audit", "verify", "--catalog", made.app_url()]);
+            Commands { serve: serve.variable("CATENA_CATALOG_OWNER", made.owner_url()), verify }
+        })
     }
 
     /// A new, empty folder.
     pub(crate) fn life(&self) -> Life {
         let home = Home::new();
         let faults = Faults::of(&home);
-        let launch = faults.under((self.serve)(&home));
-        Life { home, faults, launch, tenants: Vec::new() }
+        let Commands { serve, verify } = (self.commands)(&home);
+        let launch = faults.under(serve);
+        Life { home, faults, launch, verify, tenants: Vec::new() }
     }
 }
 
@@ -58,6 +79,7 @@ pub(crate) struct Life {
     home: Home,
     faults: Faults,
     launch: Launch,
+    verify: Launch,
     tenants: Vec<Tenant>,
 }
 
@@ -91,7 +113,7 @@ impl Life {
 
     /// The record as it lies on the disk, without the service.
     async fn verify(&self) {
-        let verified = self.home.verify().await;
+        let verified = self.verify.clone().ended().await;
         assert_eq!(verified.code, Some(0), "the record is damaged: {}", verified.text);
     }
 }

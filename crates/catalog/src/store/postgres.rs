@@ -9,7 +9,7 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use catena_runtime::clock;
+use catena_runtime::clock::{self, Stopwatch};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
@@ -31,6 +31,9 @@ pub struct PostgresPlace {
 const CONNECTIONS: u32 = 16;
 /// The advisory lock that says that a service holds this catalog.
 const SERVICE_LOCK: i64 = 0x6361_7465_6e61;
+/// How long a start waits for the lock, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_TRY: Duration = Duration::from_millis(50);
 /// How often the lock is looked after.
 const LOCK_CARE: Duration = Duration::from_secs(5);
 /// Whether a connection, as it comes back, still reaches something.
@@ -142,8 +145,13 @@ impl Pool {
         }
         let mut first = connect(&options, &name).await?;
         schema::require_postgres(&mut first, &name).await?;
-        if !take_lock(&mut first).await? {
-            return Err(CatalogError::Taken { place: name });
+        // The session of a service that was killed a moment ago may not have ended yet.
+        let watch = Stopwatch::start();
+        while !take_lock(&mut first).await? {
+            if watch.elapsed() > LOCK_WAIT {
+                return Err(CatalogError::Taken { place: name });
+            }
+            clock::pause(LOCK_TRY).await;
         }
         let pool = pool(place.connections).connect_with(options.clone()).await?;
         Ok(Self { pool, lock: Arc::new(Mutex::new(first)), options })

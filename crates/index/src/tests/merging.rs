@@ -1,5 +1,7 @@
 //! Merging drops dead rows, bounds the number of segments, and refuses what does not fit its plan.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// Eight documents in eight segments; the first is superseded, the second deleted.
@@ -106,7 +108,7 @@ fn erasing_a_document_takes_every_row_of_it_off_the_disk_and_leaves_the_others()
         generation.snapshot().segments().iter().map(|segment| segment.entry().name.clone()).collect()
     };
     let before = names();
-    let gone = std::collections::BTreeMap::from([(DocNo(0), VersionNo(2))]);
+    let gone = BTreeMap::from([(DocNo(0), VersionNo(2))]);
     let mut rewritten = 0;
     while let Some(plan) = generation.erasure_plan(&gone) {
         let rows = plan.documents().iter().map(|(doc, version)| row(doc.0, version.0, 0, "key")).collect();
