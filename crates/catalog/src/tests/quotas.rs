@@ -83,7 +83,7 @@ async fn take(catalog: &Catalog, step: &Step) {
             let new = document(named(doc).as_str(), &text);
             let new = NewDocument { recipe: recipe_of(*other), expect, ..new };
             match catalog.put_document(&scope, new, draft("put")).await {
-                Ok(_) | Err(CatalogError::QuotaExceeded(_) | CatalogError::Conflict { .. }) => {}
+                Ok(_) | Err(CatalogError::QuotaExceeded(_) | CatalogError::Precondition { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }

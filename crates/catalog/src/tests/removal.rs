@@ -42,7 +42,13 @@ async fn furnish(home: &Home, tenant_id: &str) {
         let members = of(&[&format!("qmember{round}"), "ann"]);
         catalog.put_group(&scope, &group("eng"), members, draft("group.put")).await.unwrap();
     }
-    catalog.delete_document(&scope, &id("d3"), Expect::Any, draft("delete")).await.unwrap().unwrap();
+    catalog.put_group(&scope, &group("outer"), of(&["group:eng"]), draft("group.put")).await.unwrap();
+    catalog.put_labels(&scope, &[label("qlabel")], draft("labels.put")).await.unwrap();
+    for (number, doc) in [3, 4].into_iter().zip(["d3", "d4"]) {
+        let deed = named(&format!("qdelete{number}"), number);
+        catalog.delete_document(&scope, &id(doc), Expect::Any, deed).await.unwrap().unwrap();
+    }
+    catalog.purge_document(&scope, &id("d4"), Expect::Any, draft("purge")).await.unwrap().unwrap();
     let key = NewKey { name: "qkeyname".into(), ..new_key(&format!("k{tenant_id}")) };
     catalog.create_key(&scope, key, draft("key.create")).await.unwrap();
     catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap();
