@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use catena_access::scope::Entry;
@@ -25,6 +25,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use half::f16;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 const TEXT: &str = "The signing keys are rotated every ninety days; the old key is kept for one more week.";
 const TENANT: &str = "bench";

@@ -108,7 +108,7 @@ async fn a_backup_that_is_made_while_documents_are_written_serves_elsewhere_when
         assert_eq!(reply.expect(200).json()["text"], json!(text));
         let body = json!({"query": text.lines().next(), "mode": "lexical", "top_k": 1});
         let answer = admin.search(&body).await.expect(200).json();
-        assert_eq!(text::documents(&answer["results"]), [id.clone()]);
+        assert_eq!(text::documents(&answer["results"]), std::slice::from_ref(id));
         found += 1;
     }
     assert!(at_least <= found && found <= at_most, "{at_least} <= {found} <= {at_most} of {}", written.len());
@@ -146,7 +146,7 @@ async fn a_restore_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_
     let file = home.path().join("backup");
     backup(&home, &file).await;
     server.stop().await;
-    let postgres = tokio::task::spawn_blocking(catena_tests::postgres::shared).await.expect("PostgreSQL starts");
+    let postgres = catena_tests::postgres::shared();
     for in_postgres in [false, true] {
         let catalog: Vec<String> = if in_postgres {
             let made = postgres.database("restored");

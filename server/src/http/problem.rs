@@ -247,7 +247,7 @@ fn sentence(text: &str) -> String {
     let text = text.trim_start_matches("Failed to deserialize the JSON body into the target type: ");
     let text = text.trim_start_matches("Failed to parse the request body as JSON: ");
     // A field's name stays as it is written.
-    if text.split(' ').next().is_some_and(|word| word.contains(['_', '.', '`', '"'])) {
+    if text.split(' ').next().is_some_and(|word| word.contains(['_', '.', ':', '`', '"'])) {
         return format!("{}.", text.trim_end_matches('.'));
     }
     let mut letters = text.chars();

@@ -80,7 +80,7 @@ struct Inner {
 
 enum Engine {
     Sqlite(sqlite::Pools),
-    Postgres(postgres::Pool),
+    Postgres(Box<postgres::Pool>),
 }
 
 /// How many tenants one transaction may write for.
@@ -107,7 +107,7 @@ impl Store {
             }
             Database::Postgres(place) => {
                 let folder = Folder::open(folder, Keeps::SecretAlone, secret)?;
-                (folder, Engine::Postgres(postgres::Pool::open(place).await?))
+                (folder, Engine::Postgres(Box::new(postgres::Pool::open(place).await?)))
             }
         };
         let store = Self(Arc::new(Inner { engine, writable: AtomicBool::new(true), folder }));
