@@ -1,3 +1,5 @@
+//! What an access list says, to whom and when: the properties that every list has.
+
 use super::*;
 use crate::principal::{Clearance, Principal};
 use catena_domain::Timestamp;

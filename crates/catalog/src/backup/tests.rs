@@ -91,7 +91,7 @@ async fn no_table_and_no_column_of_sqlite_is_forgotten() {
 
 #[tokio::test]
 async fn no_table_and_no_column_of_postgresql_is_forgotten() {
-    let server = tokio::task::spawn_blocking(catena_tests::postgres::shared).await.unwrap();
+    let server = catena_tests::postgres::shared();
     let made = server.database("listed");
     let place = crate::PostgresPlace::new(made.app_url(), Some(made.owner_url().to_owned())).with_connections(1);
     let folder = TempDir::new().unwrap();
@@ -366,16 +366,18 @@ fn a_tenant_cannot_be_renamed_inside_the_file() {
     }
 }
 
+/// A frame before it is packed.
+type Unpacked = (FrameKind, Vec<u8>);
+
 #[test]
 fn what_a_file_says_of_itself_must_be_so() {
     let header = |change: &dyn Fn(&mut Json)| with_json(FrameKind::Header, change);
-    let shuffled = |order: &dyn Fn(&mut Vec<(FrameKind, Vec<u8>)>)| {
+    let shuffled = |order: &dyn Fn(&mut Vec<Unpacked>)| {
         let mut frames = frames();
         order(&mut frames);
         of_frames(&frames)
     };
-    let rows_at =
-        |frames: &[(FrameKind, Vec<u8>)]| frames.iter().rposition(|(kind, _)| *kind == FrameKind::Rows).unwrap();
+    let rows_at = |frames: &[Unpacked]| frames.iter().rposition(|(kind, _)| *kind == FrameKind::Rows).unwrap();
     let packed = |bytes: Vec<u8>| {
         shuffled(&|frames| {
             let at = rows_at(frames);

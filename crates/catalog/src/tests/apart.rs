@@ -20,7 +20,7 @@ fn place(made: &Made) -> PostgresPlace {
 
 /// A catalog with something of two tenants in every table, on a pool of one connection.
 async fn furnished() -> (&'static Postgres, Made, Home) {
-    let server = tokio::task::spawn_blocking(shared).await.unwrap();
+    let server = shared();
     let made = server.database("apart");
     let (folder, database) = (TempDir::new().unwrap(), Database::Postgres(place(&made)));
     let catalog = Catalog::open(folder.path(), &database).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_folder_without_the_catalogs_secret_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_owner_a_schema_is_not_made_and_what_to_do_is_said() {
-    let server = tokio::task::spawn_blocking(shared).await.unwrap();
+    let server = shared();
     let made = server.database("bare");
     let folder = TempDir::new().unwrap();
     let bare = Database::Postgres(PostgresPlace::new(made.app_url(), None));
@@ -222,7 +222,7 @@ async fn without_its_owner_a_schema_is_not_made_and_what_to_do_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_of_the_schema_that_fails_leaves_the_schema_as_it_was() {
-    let server = tokio::task::spawn_blocking(shared).await.unwrap();
+    let server = shared();
     let made = server.database("broken");
     // Something is in the way of the last of the tables.
     server.sql(

@@ -194,10 +194,13 @@ fn edits() -> impl Strategy<Value = Vec<(Edit, Asked)>> {
     prop::collection::vec((edit, asked), 120..=120)
 }
 
+/// A group of the model: its users, its groups, the label up to which it clears.
+type Node = (BTreeSet<usize>, BTreeSet<usize>, Option<usize>);
+
 /// The directory as a graph in memory, walked without any cleverness.
 #[derive(Debug, Default)]
 struct Model {
-    groups: BTreeMap<usize, (BTreeSet<usize>, BTreeSet<usize>, Option<usize>)>,
+    groups: BTreeMap<usize, Node>,
     labels: Vec<usize>,
 }
 

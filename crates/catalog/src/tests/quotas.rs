@@ -324,7 +324,7 @@ async fn the_counters_of_an_existing_sqlite_database_are_filled_when_it_is_broug
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_counters_of_an_existing_postgres_database_are_filled_when_it_is_brought_up_to_date() {
-    let server = tokio::task::spawn_blocking(catena_tests::postgres::shared).await.unwrap();
+    let server = catena_tests::postgres::shared();
     let made = server.database("upgraded");
     let database = Database::Postgres(PostgresPlace::new(made.app_url(), Some(made.owner_url().to_owned())));
     let folder = TempDir::new().unwrap();
