@@ -84,6 +84,8 @@ fn options(url: &str, setting: &'static str) -> Result<PgConnectOptions> {
         ("lock_timeout", "10s"),
         ("statement_timeout", "120s"),
         ("idle_in_transaction_session_timeout", "120s"),
+        // Every statement is short; compiling one would take longer than running it.
+        ("jit", "off"),
     ]);
     Ok(options)
 }

@@ -1,7 +1,8 @@
 //! The gate's look-up: what of the passages that a search found may leave, as things are now.
 //!
 //! One transaction reads document, version, ACL and text together, so no passage leaves under an ACL that is not the
-//! one in force when its text was read. Two statements, however many passages are asked for.
+//! one in force when its text was read. Two statements, however many passages are asked for. Both name one row after the
+//! other by its key, so that no planner is tempted to read a whole table for fifty passages.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -110,13 +111,18 @@ async fn candidates(
                           WHERE p.tenant = c.tenant AND p.doc = c.doc AND p.version = c.version
                             AND p.recipe = c.recipe AND p.chunk = c.chunk - 1), c.start_byte) AS before_byte
          FROM jsonb_array_elements($3::JSONB) WITH ORDINALITY AS w (value, number)
-         JOIN documents d ON d.tenant = $1 AND d.doc = (w.value->>0)::BIGINT
-         JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
-         JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
-         JOIN chunkings k ON k.tenant = d.tenant AND k.doc = d.doc AND k.version = d.version AND k.recipe = $2
-         JOIN chunks c
-             ON c.tenant = d.tenant AND c.doc = d.doc AND c.version = d.version AND c.recipe = $2
-            AND c.chunk = (w.value->>2)::BIGINT
+         CROSS JOIN LATERAL (
+             SELECT * FROM documents WHERE tenant = $1 AND doc = (w.value->>0)::BIGINT LIMIT 1) d
+         CROSS JOIN LATERAL (SELECT * FROM acls WHERE tenant = $1 AND acl = d.acl LIMIT 1) a
+         CROSS JOIN LATERAL (
+             SELECT * FROM versions WHERE tenant = $1 AND doc = d.doc AND version = d.version LIMIT 1) v
+         CROSS JOIN LATERAL (
+             SELECT * FROM chunkings
+             WHERE tenant = $1 AND doc = d.doc AND version = d.version AND recipe = $2 LIMIT 1) k
+         CROSS JOIN LATERAL (
+             SELECT * FROM chunks
+             WHERE tenant = $1 AND doc = d.doc AND version = d.version AND recipe = $2
+               AND chunk = (w.value->>2)::BIGINT LIMIT 1) c
          WHERE d.live = 1 AND d.version = (w.value->>1)::BIGINT",
     )
     .bind(scope.tenant().as_str())
@@ -158,9 +164,11 @@ async fn blocks(
          ORDER BY w.key, t.start_byte",
         "SELECT (w.value->>0)::BIGINT AS place, t.start_byte, t.zstd
          FROM jsonb_array_elements($2::JSONB) WITH ORDINALITY AS w (value, number)
-         JOIN version_text t
-             ON t.tenant = $1 AND t.doc = (w.value->>1)::BIGINT AND t.version = (w.value->>2)::BIGINT
-            AND t.start_byte > (w.value->>3)::BIGINT AND t.start_byte < (w.value->>4)::BIGINT
+         CROSS JOIN LATERAL (
+             SELECT start_byte, zstd FROM version_text
+             WHERE tenant = $1 AND doc = (w.value->>1)::BIGINT AND version = (w.value->>2)::BIGINT
+               AND start_byte > (w.value->>3)::BIGINT AND start_byte < (w.value->>4)::BIGINT
+             ORDER BY start_byte OFFSET 0) t
          ORDER BY w.number, t.start_byte",
     )
     .bind(scope.tenant().as_str())
