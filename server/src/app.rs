@@ -149,7 +149,7 @@ impl App {
         if !self.0.catalog.is_writable() {
             return Some("the catalog takes no more writes, and the log says why; mend that, then restart");
         }
-        if !self.0.catalog.answers().await {
+        if !self.0.catalog.is_reachable() {
             return Some("the catalog's database does not answer");
         }
         let (room, ingest) = (self.room(), self.ingest());

@@ -1,16 +1,12 @@
 //! The handle to a catalog. Its methods, which lie beside the statements that they run, are the port.
 
 use std::path::Path;
-use std::time::Duration;
 
 use catena_access::Pepper;
 
 use crate::error::Result;
-use crate::store::{Database, Reach, Store};
+use crate::store::{Database, Store};
 use crate::tables::{KeyUses, Recorder};
-
-/// How long the database may take to begin a transaction before it counts as gone.
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// An open catalog. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -42,10 +38,10 @@ impl Catalog {
         self.store.is_writable()
     }
 
-    /// Whether the database answers, within a bounded time.
-    pub async fn answers(&self) -> bool {
-        let ask = async { self.store.read(Reach::Installation).await.map(|_| ()) };
-        tokio::time::timeout(ANSWER_WAIT, ask).await.is_ok_and(|asked| asked.is_ok())
+    /// Whether the database answered when it was last looked at, a few seconds ago. Costs nothing, so that anybody may ask.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.store.is_reachable()
     }
 
     /// Ends all work: transactions under way are finished, and the folder is free for another process. What is asked

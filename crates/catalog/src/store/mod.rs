@@ -75,6 +75,7 @@ struct Inner {
     // The engine stands first, so that it is dropped before the folder's lock.
     engine: Engine,
     writable: AtomicBool,
+    reachable: AtomicBool,
     folder: Folder,
 }
 
@@ -110,7 +111,8 @@ impl Store {
                 (folder, Engine::Postgres(Box::new(postgres::Pool::open(place).await?)))
             }
         };
-        let store = Self(Arc::new(Inner { engine, writable: AtomicBool::new(true), folder }));
+        let store =
+            Self(Arc::new(Inner { engine, writable: AtomicBool::new(true), reachable: AtomicBool::new(true), folder }));
         store.require_own_secret().await?;
         if let Engine::Postgres(pool) = &store.0.engine {
             pool.watch(Arc::downgrade(&store.0));
@@ -124,6 +126,10 @@ impl Store {
 
     pub(crate) fn is_writable(&self) -> bool {
         self.0.writable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.0.reachable.load(Ordering::Acquire)
     }
 
     pub(crate) fn batching(&self) -> Batching {

@@ -6,6 +6,7 @@
 //! holds a catalog at a time. Does not: pool for others, or speak to a database that is not checked.
 
 use std::str::FromStr as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use catena_runtime::clock::{self, Stopwatch};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::{CONNECTION_WAIT, Connection, Inner, Reach, in_task, schema, sql};
 use crate::error::{CatalogError, Result};
@@ -36,6 +38,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_TRY: Duration = Duration::from_millis(50);
 /// How often the lock is looked after.
 const LOCK_CARE: Duration = Duration::from_secs(5);
+/// How long the database may take to answer before it counts as gone.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 /// Whether a connection, as it comes back, still reaches something.
 const REACHES: &str = "SELECT concat(current_setting('catena.tenant', true), current_setting('catena.key', true),
                                      current_setting('catena.reach', true)) <> '' AS reaches";
@@ -178,10 +182,12 @@ impl Pool {
     pub(super) async fn close(&self) {
         self.pool.close().await;
         // The session's end would free the lock too, but not before its task is gone.
-        let _ = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut *self.lock.lock().await).await;
+        let unlock =
+            async { sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut *self.lock.lock().await).await };
+        let _ = timeout(ANSWER_WAIT, unlock).await;
     }
 
-    /// Looks after the lock, as long as somebody has the store: a session that broke is made anew, and when somebody
+    /// Looks after the lock, and whether the database answers at all, as long as somebody has the store: a session that broke is made anew, and when somebody
     /// else has the catalog by then, nothing more is written here.
     pub(super) fn watch(&self, store: Weak<Inner>) {
         let (lock, options) = (Arc::clone(&self.lock), self.options.clone());
@@ -194,9 +200,10 @@ impl Pool {
                     return;
                 }
                 let mut session = lock.lock().await;
-                if session.ping().await.is_ok() {
-                    continue;
-                }
+                let answer = timeout(ANSWER_WAIT, session.ping()).await;
+                store.reachable.store(matches!(answer, Ok(Ok(()))), Ordering::Release);
+                // One that is only late may still have the lock.
+                let Ok(Err(_)) = answer else { continue };
                 let Ok(mut again) = options.connect().await else { continue };
                 match take_lock(&mut again).await {
                     Ok(true) => *session = again,
