@@ -11,13 +11,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use catena_access::Scope;
 use catena_catalog::{Catalog, Database, PostgresPlace};
-use catena_embedding::{Embedder, find_library, open_model};
+use catena_embedding::{Allowed, DEFAULT_MODEL, Device, Embedder, Place, Secret, open_model};
 use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::telemetry::{self, LogFormat};
+use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// The folder of the index below the data folder.
 const INDEX_FOLDER: &str = "index";
@@ -38,14 +39,29 @@ struct Arguments {
     #[arg(long, env = "CATENA_MODELS")]
     models: Option<PathBuf>,
     /// The model: a name below that folder, or a folder of its own.
-    #[arg(long, env = "CATENA_MODEL", default_value = "all-minilm-l6-v2")]
+    #[arg(long, env = "CATENA_MODEL", default_value = DEFAULT_MODEL)]
     model: String,
+    /// Fingerprints of models that may be used beside the project's own.
+    #[arg(long, env = "CATENA_ALLOWED_MODELS", value_delimiter = ',', value_name = "FINGERPRINT")]
+    allowed_models: Vec<String>,
+    /// What a remote embedding server wants to be shown.
+    #[arg(long, env = "CATENA_EMBEDDING_KEY", hide_env_values = true, value_name = "KEY")]
+    embedding_key: Option<String>,
+    /// What embeds: cpu or cuda.
+    #[arg(long, env = "CATENA_DEVICE", default_value = "cpu")]
+    device: DeviceName,
     /// The ONNX Runtime library, or the folder that holds it.
     #[arg(long, env = "CATENA_ONNXRUNTIME")]
     onnxruntime: Option<PathBuf>,
     /// End when no work is left. So far this is the only way, and need not be said.
     #[arg(long)]
     once: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeviceName {
+    Cpu,
+    Cuda,
 }
 
 #[tokio::main]
@@ -107,10 +123,19 @@ fn open(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<Ingest> {
         let project = environment::variable("CATENA_PROVISION").unwrap_or_else(|| ".catena".to_owned());
         PathBuf::from(project).join("models")
     });
-    let library = find_library(arguments.onnxruntime.as_deref())?;
     let workers = environment::processors();
-    let embedder = Embedder::start(open_model(&models, &arguments.model)?, &library, workers)?;
+    let place = Place {
+        onnxruntime: arguments.onnxruntime.clone(),
+        workers,
+        device: match arguments.device {
+            DeviceName::Cpu => Device::Cpu,
+            DeviceName::Cuda => Device::Cuda,
+        },
+        remote_key: arguments.embedding_key.clone().map(Secret::new),
+    };
+    let allowed = Allowed::with(arguments.allowed_models.iter().cloned());
+    let embedder = Embedder::start(open_model(&models, &arguments.model, &allowed)?, &place)?;
     let open_tenants = NonZeroUsize::new(OPEN_TENANTS).unwrap_or(NonZeroUsize::MIN);
     let index = Arc::new(Index::new(arguments.data.join(INDEX_FOLDER), open_tenants));
-    Ok(Ingest::new(catalog.clone(), embedder, index, Compute::start(workers)?))
+    Ok(Ingest::new(catalog.clone(), embedder, index, Compute::start(workers, Priority::Background)?))
 }

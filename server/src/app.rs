@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use catena_access::KeyHash;
 use catena_catalog::Catalog;
-use catena_embedding::{Embedder, find_library, open_model};
+use catena_embedding::{Embedder, open_model};
 use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_retrieval::Retrieval;
 use catena_runtime::Compute;
+use catena_runtime::thread::Priority;
 use catena_text::Tokenizer;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -55,9 +56,10 @@ impl App {
         let catalog =
             Catalog::open(&settings.data, &settings.database).await.context("the catalog cannot be opened")?;
         let embedder = embedder(&settings)?;
-        let compute = Compute::start(settings.workers)?;
+        let compute = Compute::start(settings.workers, Priority::Foreground)?;
+        let behind = Compute::start(settings.workers, Priority::Background)?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));
-        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), compute.clone());
+        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind);
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone());
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;
         let oidc = Oidc::new(&settings.oidc)?;
@@ -165,9 +167,8 @@ impl App {
 }
 
 fn embedder(settings: &Settings) -> anyhow::Result<Embedder> {
-    let library = find_library(settings.onnxruntime.as_deref()).map_err(explain)?;
-    let model = open_model(&settings.models, &settings.model).map_err(explain)?;
-    Embedder::start(model, &library, settings.workers).map_err(explain)
+    let model = open_model(&settings.models, &settings.model, &settings.allowed_models).map_err(explain)?;
+    Embedder::start(model, &settings.place()).map_err(explain)
 }
 
 fn explain(error: catena_embedding::EmbeddingError) -> anyhow::Error {

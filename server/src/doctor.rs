@@ -6,18 +6,17 @@
 use std::fmt;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use catena_catalog::{Catalog, CatalogError, Database};
-use catena_embedding::{Embedder, ModelSpec, check_library, find_library, open_model, registry_names};
+use catena_domain::TenantId;
+use catena_embedding::{Device, Embedder, ModelSpec, Place, check_library, find_library, open_model};
 use catena_runtime::clock::Stopwatch;
 
 use crate::oidc::{Oidc, Trust};
 use crate::settings::Settings;
 
-/// The file that makes a folder a model.
-const MODEL_DESCRIPTION: &str = "catena-model.toml";
 /// The file that makes a folder a data folder.
 const CATALOG: &str = "catalog.db";
 /// What is embedded for a test.
@@ -78,10 +77,11 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         println!("{finding}");
     };
     say(good("program", format!("catena {}, {} workers", env!("CARGO_PKG_VERSION"), settings.workers)));
-    let library = library(settings.onnxruntime.as_deref(), &mut say);
     let model = model(settings, &mut say);
-    if let (Some(library), Some(model)) = (library, model) {
-        say(embedding(model, &library).await);
+    let is_remote = model.as_ref().is_some_and(|model| model.remote_url().is_some());
+    let can_compute = is_remote || library(settings.onnxruntime.as_deref(), settings.device, &mut say);
+    if let (true, Some(model)) = (can_compute, model) {
+        say(embedding(model, settings).await);
     }
     let (usage, found) = data(&settings.data, &settings.database).await;
     say(found);
@@ -104,42 +104,28 @@ enum Use {
     Running,
 }
 
-fn library(setting: Option<&Path>, say: &mut impl FnMut(Finding)) -> Option<PathBuf> {
-    let usable = find_library(setting).and_then(|path| check_library(&path).map(|()| path));
-    match usable {
-        Ok(path) => {
-            say(good("onnx runtime", format!("{}, of a version that will do", path.display())));
-            Some(path)
-        }
-        Err(error) => {
-            say(missing("onnx runtime", error.to_string()));
-            None
-        }
-    }
+/// Whether there is a library that computes.
+fn library(setting: Option<&Path>, device: Device, say: &mut impl FnMut(Finding)) -> bool {
+    let found = find_library(setting, device);
+    let usable = found.and_then(|path| check_library(&path).map(|()| path));
+    let is_usable = usable.is_ok();
+    say(match usable {
+        Ok(path) => good("onnx runtime", format!("{}, of a version that will do", path.display())),
+        Err(error) => missing("onnx runtime", error.to_string()),
+    });
+    is_usable
 }
 
 fn model(settings: &Settings, say: &mut impl FnMut(Finding)) -> Option<ModelSpec> {
-    let name = &settings.model;
-    let there =
-        [PathBuf::from(name), settings.models.join(name)].iter().any(|folder| folder.join(MODEL_DESCRIPTION).is_file());
-    // Opening a known model that is not there would fetch it, and looking must not.
-    if !there && registry_names().iter().any(|known| known == name) {
-        let folder = settings.models.display();
-        let text =
-            format!("{name} is not below {folder} yet; where there is a network, a service fetches it at its start");
-        say(missing("model", text));
-        return None;
-    }
-    match open_model(&settings.models, name) {
+    match open_model(&settings.models, &settings.model, &settings.allowed_models) {
         Ok(model) => {
             let (dimension, tokens) = (model.dimension(), model.max_tokens());
-            say(good(
-                "model",
-                format!(
-                    "{}, its files as they were published; {dimension} numbers for up to {tokens} tokens",
-                    model.name()
-                ),
-            ));
+            let place = match (model.remote_url(), model.precision()) {
+                (Some(url), _) => format!("run by {url}"),
+                (None, Some(precision)) => format!("{}, its files as they were described", precision.as_str()),
+                (None, None) => "its files as they were described".to_owned(),
+            };
+            say(good("model", format!("{}, {place}; {dimension} numbers for up to {tokens} tokens", model.name())));
             Some(model)
         }
         Err(error) => {
@@ -149,19 +135,33 @@ fn model(settings: &Settings, say: &mut impl FnMut(Finding)) -> Option<ModelSpec
     }
 }
 
-async fn embedding(model: ModelSpec, library: &Path) -> Finding {
-    let embedder = match Embedder::start(model, library, NonZeroUsize::MIN) {
+async fn embedding(model: ModelSpec, settings: &Settings) -> Finding {
+    let embedder = match Embedder::start(model, &Place { workers: NonZeroUsize::MIN, ..settings.place() }) {
         Ok(embedder) => embedder,
         Err(error) => return missing("embedding", error.to_string()),
     };
+    let device = embedder.device();
     let watch = Stopwatch::start();
-    match embedder.embed_query(TEST_TEXT).await {
+    match embedder.embed_query(&nobody(), TEST_TEXT).await {
         Ok(vector) => {
             let (numbers, ms) = (vector.values.len(), watch.elapsed_ms());
-            good("embedding", format!("a text became {numbers} numbers in {ms:.1} ms"))
+            let text = format!("a text became {numbers} numbers in {ms:.1} ms");
+            match device {
+                Some(device) if device != settings.device => {
+                    let (wanted, used) = (settings.device.as_str(), device.as_str());
+                    remark("embedding", format!("{text}, on {used}: {wanted} cannot be used, and the log says why"))
+                }
+                Some(device) => good("embedding", format!("{text}, on {}", device.as_str())),
+                None => good("embedding", text),
+            }
         }
         Err(error) => missing("embedding", error.to_string()),
     }
+}
+
+/// A name for work that is no tenant's.
+fn nobody() -> TenantId {
+    TenantId::new("doctor").unwrap_or_else(|_| unreachable!("it is a name"))
 }
 
 async fn data(folder: &Path, database: &Database) -> (Use, Finding) {
@@ -274,7 +274,7 @@ mod tests {
     fn a_missing_library_is_told_with_the_way_out() {
         let folder = tempfile::tempdir().unwrap();
         let mut said = Vec::new();
-        assert!(library(Some(folder.path()), &mut |finding| said.push(finding)).is_none());
+        assert!(!library(Some(folder.path()), Device::Cpu, &mut |finding| said.push(finding)));
         assert_eq!(said[0].grade, Grade::Missing);
         assert!(said[0].text.contains("provision.py"), "{}", said[0]);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use catena_catalog::{Database, PostgresPlace};
+use catena_embedding::{Allowed, DEFAULT_MODEL, Device, Place, Secret};
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
 use reqwest::Url;
@@ -41,6 +42,9 @@ pub(crate) struct Given {
     listen: Option<SocketAddr>,
     models: Option<PathBuf>,
     model: Option<String>,
+    allowed_models: Option<Vec<String>>,
+    device: Option<DeviceName>,
+    embedding_key: Option<String>,
     onnxruntime: Option<PathBuf>,
     workers: Option<NonZeroUsize>,
     open_tenants: Option<NonZeroUsize>,
@@ -59,6 +63,13 @@ pub(crate) struct Given {
 enum LogFormatName {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DeviceName {
+    Cpu,
+    Cuda,
 }
 
 /// Flags that override everything else.
@@ -88,6 +99,9 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) models: PathBuf,
     pub(crate) model: String,
+    pub(crate) allowed_models: Allowed,
+    pub(crate) device: Device,
+    pub(crate) embedding_key: Option<Secret>,
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) workers: NonZeroUsize,
     pub(crate) open_tenants: NonZeroUsize,
@@ -120,7 +134,13 @@ impl Settings {
             }),
             listen: flags.listen.or(given.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             models: given.models.unwrap_or_else(|| project.join("models")),
-            model: given.model.unwrap_or_else(|| "all-minilm-l6-v2".to_owned()),
+            model: given.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            allowed_models: Allowed::with(given.allowed_models.unwrap_or_default()),
+            device: match given.device {
+                Some(DeviceName::Cuda) => Device::Cuda,
+                Some(DeviceName::Cpu) | None => Device::Cpu,
+            },
+            embedding_key: given.embedding_key.map(Secret::new),
             onnxruntime: given.onnxruntime,
             workers: given.workers.unwrap_or_else(environment::processors),
             open_tenants: given.open_tenants.unwrap_or(NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN)),
@@ -152,6 +172,16 @@ impl Settings {
         Ok(())
     }
 
+    /// What models run on.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            onnxruntime: self.onnxruntime.clone(),
+            workers: self.workers,
+            device: self.device,
+            remote_key: self.embedding_key.clone(),
+        }
+    }
+
     /// Host names that MCP requests may be sent to.
     pub(crate) fn mcp_hosts(&self) -> Vec<String> {
         let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
@@ -173,6 +203,9 @@ impl Given {
             listen: self.listen.or(other.listen),
             models: self.models.or(other.models),
             model: self.model.or(other.model),
+            allowed_models: self.allowed_models.or(other.allowed_models),
+            device: self.device.or(other.device),
+            embedding_key: self.embedding_key.or(other.embedding_key),
             onnxruntime: self.onnxruntime.or(other.onnxruntime),
             workers: self.workers.or(other.workers),
             open_tenants: self.open_tenants.or(other.open_tenants),
@@ -225,7 +258,7 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
         }
         let setting = name.trim_start_matches("CATENA_").to_lowercase();
         let value = match setting.as_str() {
-            "allowed_hosts" | "allowed_origins" => {
+            "allowed_hosts" | "allowed_origins" | "allowed_models" => {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }

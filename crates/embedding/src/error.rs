@@ -57,6 +57,26 @@ pub enum EmbeddingError {
         /// Where models are kept.
         models_dir: PathBuf,
     },
+    /// A model of the registry that has not been fetched.
+    #[error(
+        "the model {name} is known but not below {} yet: `catena model pull {name}` fetches it", .models_dir.display())]
+    ModelNotHere {
+        /// What was asked for.
+        name: String,
+        /// Where models are kept.
+        models_dir: PathBuf,
+    },
+    /// A model that nobody said may run here.
+    #[error(
+        "the model {name} is not on the list of models that may run here: if you trust it, add its fingerprint \
+         {fingerprint} to the setting allowed_models (CATENA_ALLOWED_MODELS); `catena model check` looks at it"
+    )]
+    ModelNotAllowed {
+        /// The model.
+        name: String,
+        /// What to allow.
+        fingerprint: String,
+    },
     /// A model of the registry that could not be fetched.
     #[error(
         "cannot fetch the model {name}: {reason}; either bring its folder from a machine with a network into {}, or use \
@@ -149,6 +169,22 @@ pub enum EmbeddingError {
         /// `zero` or `not finite`.
         defect: &'static str,
     },
+    /// A server that gave no answer.
+    #[error("the embedding server {address} is away: {reason}; it is tried again by itself")]
+    RemoteAway {
+        /// Where it should be.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A server that will not answer this.
+    #[error("the embedding server {address} cannot be used: {reason}; compare it with the model's catena-model.toml")]
+    RemoteRefused {
+        /// Where it is.
+        address: String,
+        /// What it said.
+        reason: String,
+    },
     /// A worker thread that could not be started.
     #[error("cannot start an embedding thread: {source}; lower the number of workers or raise the limit on threads")]
     Thread {
@@ -169,7 +205,8 @@ impl EmbeddingError {
             | Self::TextTooLarge { .. }
             | Self::Tokenise { .. }
             | Self::ModelDescription { .. } => ErrorKind::Invalid,
-            Self::ModelMissing { .. } => ErrorKind::NotFound,
+            Self::ModelMissing { .. } | Self::ModelNotHere { .. } => ErrorKind::NotFound,
+            Self::ModelNotAllowed { .. } => ErrorKind::Denied,
             Self::LibraryFixed { .. } => ErrorKind::Conflict,
             Self::ModelDamaged { .. } => ErrorKind::Corrupt,
             Self::Run { .. } | Self::BadVector { .. } => ErrorKind::Internal,
@@ -179,8 +216,23 @@ impl EmbeddingError {
             | Self::ModelNotFetched { .. }
             | Self::ModelFile { .. }
             | Self::ModelUnusable { .. }
+            | Self::RemoteAway { .. }
+            | Self::RemoteRefused { .. }
             | Self::Thread { .. }
             | Self::Stopped => ErrorKind::Unavailable,
+        }
+    }
+
+    /// The same for another text of the same request.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::RemoteAway { address, reason } => {
+                Self::RemoteAway { address: address.clone(), reason: reason.clone() }
+            }
+            Self::RemoteRefused { address, reason } => {
+                Self::RemoteRefused { address: address.clone(), reason: reason.clone() }
+            }
+            _ => Self::Stopped,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use catena_runtime::environment;
 
+use crate::device::Device;
 use crate::error::EmbeddingError;
 
 /// The variable that other programs use for the same thing.
@@ -18,6 +19,8 @@ const FOLDER_VARIABLE: &str = "CATENA_PROVISION";
 const LOADER_VARIABLE: &str = "LD_LIBRARY_PATH";
 const PROJECT_FOLDER: &str = ".catena";
 const RUNTIME_FOLDER: &str = "runtime";
+/// The same, built for graphics cards.
+const CUDA_FOLDER: &str = "runtime-cuda";
 const SYSTEM_FOLDERS: [&str; 8] = [
     "/usr/local/lib",
     "/usr/local/lib64",
@@ -31,27 +34,32 @@ const SYSTEM_FOLDERS: [&str; 8] = [
 /// Folders above the executable that are looked at: enough for `target/debug/deps` inside a checkout.
 const LEVELS_ABOVE: usize = 6;
 
-/// Finds the ONNX Runtime library. `setting` is a library or a folder that holds one; nothing else is looked at then.
-pub fn find_library(setting: Option<&Path>) -> Result<PathBuf, EmbeddingError> {
+/// Finds the ONNX Runtime library. `setting` is a library or a folder that holds one; nothing else is looked at then. For
+/// a graphics card the build for it comes first, but any will do: the processor can always do the work.
+pub fn find_library(setting: Option<&Path>, device: Device) -> Result<PathBuf, EmbeddingError> {
     let named = setting.map(Path::to_path_buf).or_else(|| environment::variable(COMMON_VARIABLE).map(PathBuf::from));
     if let Some(named) = named {
         return library_at(&named).ok_or(EmbeddingError::LibraryMissing { looked: vec![named] });
     }
-    let looked = places();
+    let looked = places(device);
     looked.iter().find_map(|place| library_at(place)).ok_or(EmbeddingError::LibraryMissing { looked })
 }
 
 /// The folders that may hold a library when nobody named one, most specific first.
-fn places() -> Vec<PathBuf> {
+fn places(device: Device) -> Vec<PathBuf> {
+    let ours: &[&str] = match device {
+        Device::Cpu => &[RUNTIME_FOLDER],
+        Device::Cuda => &[CUDA_FOLDER, RUNTIME_FOLDER],
+    };
     let mut folders = Vec::new();
     if let Some(folder) = environment::variable(FOLDER_VARIABLE) {
-        folders.push(Path::new(&folder).join(RUNTIME_FOLDER));
+        folders.extend(ours.iter().map(|ours| Path::new(&folder).join(ours)));
     }
     let current = environment::current_dir().ok();
     let above = environment::executable().ok();
     let above = above.iter().flat_map(|program| program.ancestors().skip(1).take(LEVELS_ABOVE));
     for base in current.as_deref().into_iter().chain(above) {
-        folders.push(base.join(PROJECT_FOLDER).join(RUNTIME_FOLDER));
+        folders.extend(ours.iter().map(|ours| base.join(PROJECT_FOLDER).join(ours)));
     }
     if let Some(listed) = environment::variable(LOADER_VARIABLE) {
         folders.extend(listed.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from));
@@ -114,7 +122,7 @@ mod tests {
     fn a_named_place_without_a_library_is_an_error_that_names_it() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         for named in [folder.path().to_path_buf(), folder.path().join("libonnxruntime.so")] {
-            let text = match find_library(Some(&named)) {
+            let text = match find_library(Some(&named), Device::Cpu) {
                 Err(error) => error.to_string(),
                 Ok(path) => format!("took {}", path.display()),
             };
@@ -126,9 +134,12 @@ mod tests {
 
     #[test]
     fn the_projects_folder_comes_before_the_systems() {
-        let places = places();
-        let position = |part: &str| places.iter().position(|place| place.ends_with(part));
-        assert!(position(".catena/runtime") < position("usr/lib"), "{places:?}");
-        assert!(position(".catena/runtime").is_some());
+        for (device, first) in [(Device::Cpu, ".catena/runtime"), (Device::Cuda, ".catena/runtime-cuda")] {
+            let places = places(device);
+            let position = |part: &str| places.iter().position(|place| place.ends_with(part));
+            assert!(position(first).is_some(), "{places:?}");
+            assert!(position(first) <= position(".catena/runtime"), "{places:?}");
+            assert!(position(".catena/runtime") < position("usr/lib"), "{places:?}");
+        }
     }
 }

@@ -1,124 +1,52 @@
-//! A model's folder: an ONNX graph, a tokenizer and `catena-model.toml`, which says how they are to be used.
+//! A model's folder: its description, a tokenizer, and either an ONNX graph or the name of a server that has one.
 //!
-//! Promises: a `ModelSpec` holds bytes that match their described hashes, a tokenizer that was read from them, and a
-//! fingerprint of everything that a vector depends on, so that equal fingerprints mean comparable vectors. Unknown keys
-//! are refused by name. Does not: run the graph, or fetch anything (see `registry`).
+//! Promises: a `ModelSpec` holds bytes that match their described hashes, a tokenizer that was read from them, and is one
+//! that somebody allowed. Does not: run the graph, or fetch anything (see `registry`).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
+use crate::description::{DESCRIPTION, Description, GRAPH, Kind, Precision, Remote, TOKENIZER, WEIGHTS, is_plain_name};
 use crate::error::EmbeddingError;
 use crate::registry;
-
-pub(crate) const DESCRIPTION: &str = "catena-model.toml";
-pub(crate) const GRAPH: &str = "model.onnx";
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 const DESCRIPTION_LIMIT_BYTES: u64 = 64 << 10;
 const TOKENIZER_LIMIT_BYTES: u64 = 128 << 20;
 const GRAPH_LIMIT_BYTES: u64 = 16 << 30;
-const DIMENSION_LIMIT: usize = 16_384;
-const WINDOW_LIMIT_TOKENS: usize = 131_072;
-const NAME_LIMIT_BYTES: usize = 256;
-const PREFIX_LIMIT_BYTES: usize = 4_096;
-const FILES_LIMIT: usize = 64;
-/// Part of every fingerprint: changes when this crate computes a vector from the same model in another way.
-const FINGERPRINT_CONTEXT: &str = "catena embedding model, computed as of version 1";
 
-/// How token vectors become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Pooling {
-    /// Their mean, over the tokens that count.
-    Mean,
-    /// The first one.
-    Cls,
-}
+/// The model that is used unless another is named.
+pub const DEFAULT_MODEL: &str = "all-minilm-l6-v2-int8";
 
-/// What the graph's weights are stored as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Precision {
-    Fp32,
-    Fp16,
-    Int8,
-    Int4,
-}
+/// The models that this release was made and measured with, as provisioning brings them.
+const KNOWN: [&str; 3] = [
+    "1a2b1c6aab70745a3087ba03f83a438e3a0cda245164d9e96368d1b43e70de29",
+    "5835c79c6f5a0370e98d22505f4cf66dbfb4fc7f25a95aee870709d70ccbb55e",
+    "bdc5cb520ff87f34a6b6ee0813bb906b057a0dfaf5f50fbe9259cb7d0ecd77fb",
+];
 
-/// `catena-model.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Description {
-    pub(crate) name: String,
-    pub(crate) dimension: usize,
-    /// What the graph reads at once, the tokenizer's own marks included.
-    pub(crate) max_tokens: usize,
-    pub(crate) pooling: Pooling,
-    pub(crate) normalise: bool,
-    pub(crate) query_prefix: String,
-    pub(crate) document_prefix: String,
-    pub(crate) precision: Precision,
-    /// The graph's output to read, if it is neither `last_hidden_state` nor the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) output: Option<String>,
-    /// File name to SHA-256. `model.onnx` and `tokenizer.json` are required, others are the graph's external data.
-    pub(crate) files: BTreeMap<String, String>,
-}
+/// The models that may be opened: those that the project brings, and those that an administrator named.
+///
+/// A description holds the hashes of its files, but whoever can change a file can change the description too. What may
+/// run is therefore said somewhere else.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed(BTreeSet<String>);
 
-impl Description {
-    fn check(&self) -> Result<(), String> {
-        let within = |what: &str, value: usize, limit: usize| {
-            let fits = (1..=limit).contains(&value);
-            if fits { Ok(()) } else { Err(format!("{what} is {value}, it must be 1 to {limit}")) }
-        };
-        within("the length of name", self.name.len(), NAME_LIMIT_BYTES)?;
-        within("dimension", self.dimension, DIMENSION_LIMIT)?;
-        within("max_tokens", self.max_tokens, WINDOW_LIMIT_TOKENS)?;
-        within("the number of files", self.files.len(), FILES_LIMIT)?;
-        for prefix in [&self.query_prefix, &self.document_prefix] {
-            within("the length of a prefix", prefix.len() + 1, PREFIX_LIMIT_BYTES)?;
-        }
-        for required in [GRAPH, TOKENIZER] {
-            if !self.files.contains_key(required) {
-                return Err(format!("[files] does not name {required}"));
-            }
-        }
-        for (name, digest) in &self.files {
-            if !is_plain_name(name) {
-                return Err(format!("[files] names {name:?}, which is not a file in the same folder"));
-            }
-            if digest.len() != 64 || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(format!("[files] has no lower-case SHA-256 for {name}"));
-            }
-        }
-        Ok(())
+impl Allowed {
+    /// The project's own models and those with these fingerprints.
+    #[must_use]
+    pub fn with(fingerprints: impl IntoIterator<Item = String>) -> Self {
+        Self(fingerprints.into_iter().collect())
     }
 
-    /// One hash over everything that a vector depends on; each field is preceded by its length, so none can be mistaken
-    /// for a part of another.
-    fn fingerprint(&self) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_CONTEXT);
-        let mut field = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        for (name, digest) in &self.files {
-            field(name.as_bytes());
-            field(digest.as_bytes());
-        }
-        field(&(self.dimension as u64).to_le_bytes());
-        field(&(self.max_tokens as u64).to_le_bytes());
-        field(format!("{:?} {} {:?}", self.pooling, self.normalise, self.precision).as_bytes());
-        field(self.query_prefix.as_bytes());
-        field(self.document_prefix.as_bytes());
-        field(self.output.as_deref().unwrap_or_default().as_bytes());
-        hasher.finalize().to_hex().to_string()
+    /// Whether a model with this fingerprint may be opened.
+    #[must_use]
+    pub fn has(&self, fingerprint: &str) -> bool {
+        KNOWN.contains(&fingerprint) || self.0.contains(fingerprint)
     }
 }
 
@@ -137,13 +65,32 @@ impl Facts {
         // The tokenizers in use fail on no text; if one did, the text would be refused when it is embedded.
         self.tokenizer.encode_fast(text, false).map_or(usize::MAX, |encoding| encoding.len())
     }
+
+    pub(crate) fn unusable(&self, reason: impl Into<String>) -> EmbeddingError {
+        EmbeddingError::ModelUnusable { name: self.description.name.clone(), reason: reason.into() }
+    }
 }
 
-/// A verified model: its facts, and its bytes until the workers have read them.
+/// Where a model's arithmetic is.
+pub(crate) enum Source {
+    Graph(Graph),
+    Remote(Remote),
+}
+
+/// A graph's bytes.
+pub(crate) struct Graph {
+    pub(crate) nodes: Vec<u8>,
+    /// A safetensors file that holds the initialisers by name, if the model has one.
+    pub(crate) weights: Option<Vec<u8>>,
+    /// Other files that the graph refers to.
+    pub(crate) external: Vec<(String, Arc<[u8]>)>,
+    pub(crate) precision: Precision,
+}
+
+/// A verified model: its facts, and its bytes until they have been loaded.
 pub struct ModelSpec {
     pub(crate) facts: Arc<Facts>,
-    pub(crate) graph: Vec<u8>,
-    pub(crate) external: Vec<(String, Arc<[u8]>)>,
+    pub(crate) source: Source,
 }
 
 impl std::fmt::Debug for ModelSpec {
@@ -161,6 +108,24 @@ impl ModelSpec {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.facts.description.name
+    }
+
+    /// What it makes of a text.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.facts.description.kind
+    }
+
+    /// What its weights are stored as; nobody here knows it of a remote one.
+    #[must_use]
+    pub fn precision(&self) -> Option<Precision> {
+        self.facts.description.precision
+    }
+
+    /// The address of the server that runs it, if it does not run here.
+    #[must_use]
+    pub fn remote_url(&self) -> Option<&str> {
+        self.facts.description.remote.as_ref().map(|remote| remote.url.as_str())
     }
 
     /// Numbers in a vector.
@@ -181,21 +146,43 @@ impl ModelSpec {
     pub fn fingerprint(&self) -> &str {
         &self.facts.fingerprint
     }
+
+    pub(crate) fn require(&self, kind: Kind) -> Result<(), EmbeddingError> {
+        if self.kind() == kind {
+            return Ok(());
+        }
+        let (is, wanted) = (self.kind().as_str(), kind.as_str());
+        Err(self.facts.unusable(format!("it is of the kind {is}, and what is wanted here is {wanted}")))
+    }
 }
 
-/// Opens a model by the path of its folder, by the name of a folder below `models_dir`, or by its name in the registry,
-/// in this order. A model of the registry that is not there yet is fetched, which can take minutes and blocks.
-pub fn open_model(models_dir: &Path, name_or_folder: &str) -> Result<ModelSpec, EmbeddingError> {
-    let given = Path::new(name_or_folder);
-    if given.join(DESCRIPTION).is_file() {
-        return open_folder(given);
-    }
+/// The folder of a model: the path of a folder, or the name of one below `models_dir`.
+#[must_use]
+pub fn find_model(models_dir: &Path, name_or_folder: &str) -> Option<PathBuf> {
+    let given = PathBuf::from(name_or_folder);
     let below = models_dir.join(name_or_folder);
-    if is_plain_name(name_or_folder) && below.join(DESCRIPTION).is_file() {
-        return open_folder(&below);
+    let is_model = |folder: &PathBuf| folder.join(DESCRIPTION).is_file();
+    Some(given)
+        .filter(is_model)
+        .or_else(|| Some(below).filter(|below| is_plain_name(name_or_folder) && is_model(below)))
+}
+
+/// Opens a model that is there and allowed.
+pub fn open_model(models_dir: &Path, name_or_folder: &str, allowed: &Allowed) -> Result<ModelSpec, EmbeddingError> {
+    let model = inspect_model(models_dir, name_or_folder)?;
+    if allowed.has(model.fingerprint()) {
+        return Ok(model);
     }
-    match registry::find(name_or_folder) {
-        Some(entry) => open_folder(&registry::bring(&entry, models_dir)?),
+    Err(EmbeddingError::ModelNotAllowed { name: model.name().to_owned(), fingerprint: model.fingerprint().to_owned() })
+}
+
+/// Opens a model to look at it: its files are verified, but nobody has said that it may run.
+pub fn inspect_model(models_dir: &Path, name_or_folder: &str) -> Result<ModelSpec, EmbeddingError> {
+    match find_model(models_dir, name_or_folder) {
+        Some(folder) => open_folder(&folder),
+        None if registry::find(name_or_folder).is_some() => {
+            Err(EmbeddingError::ModelNotHere { name: name_or_folder.to_owned(), models_dir: models_dir.to_owned() })
+        }
         None => {
             Err(EmbeddingError::ModelMissing { name: name_or_folder.to_owned(), models_dir: models_dir.to_owned() })
         }
@@ -211,20 +198,26 @@ fn open_folder(folder: &Path) -> Result<ModelSpec, EmbeddingError> {
         toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
     description.check().map_err(wrong)?;
 
-    let mut graph = Vec::new();
-    let mut tokenizer = Vec::new();
-    let mut external = Vec::new();
+    let (mut nodes, mut weights, mut tokenizer, mut external) = (Vec::new(), None, Vec::new(), Vec::new());
     for (name, digest) in &description.files {
         let limit = if name == TOKENIZER { TOKENIZER_LIMIT_BYTES } else { GRAPH_LIMIT_BYTES };
         let bytes = read_verified(&folder.join(name), digest, limit)?;
         match name.as_str() {
-            GRAPH => graph = bytes,
+            GRAPH => nodes = bytes,
+            WEIGHTS => weights = Some(bytes),
             TOKENIZER => tokenizer = bytes,
             _ => external.push((name.clone(), Arc::from(bytes))),
         }
     }
+    let source = match (&description.remote, description.precision) {
+        (Some(remote), _) => Source::Remote(remote.clone()),
+        (None, precision) => {
+            let precision = precision.unwrap_or(Precision::Int8);
+            Source::Graph(Graph { nodes, weights, external, precision })
+        }
+    };
     let facts = Arc::new(facts(description, &tokenizer)?);
-    Ok(ModelSpec { facts, graph, external })
+    Ok(ModelSpec { facts, source })
 }
 
 fn facts(description: Description, tokenizer: &[u8]) -> Result<Facts, EmbeddingError> {
@@ -246,13 +239,6 @@ fn facts(description: Description, tokenizer: &[u8]) -> Result<Facts, EmbeddingE
     })?;
     let fingerprint = description.fingerprint();
     Ok(Facts { description, fingerprint, tokenizer, text_tokens })
-}
-
-/// A name that can only mean a direct child of a folder.
-pub(crate) fn is_plain_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    let plain = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
-    plain && parts.next().is_none() && name.len() <= NAME_LIMIT_BYTES
 }
 
 fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, EmbeddingError> {
@@ -279,79 +265,4 @@ fn read_verified(path: &Path, expected: &str, limit_bytes: u64) -> Result<Vec<u8
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn description() -> Description {
-        Description {
-            name: "m".to_owned(),
-            dimension: 384,
-            max_tokens: 256,
-            pooling: Pooling::Mean,
-            normalise: true,
-            query_prefix: String::new(),
-            document_prefix: String::new(),
-            precision: Precision::Fp32,
-            output: None,
-            files: [(GRAPH, "0".repeat(64)), (TOKENIZER, "1".repeat(64))]
-                .map(|(name, hash)| (name.to_owned(), hash))
-                .into(),
-        }
-    }
-
-    #[test]
-    fn everything_that_changes_a_vector_changes_the_fingerprint_and_the_name_does_not() {
-        let changes: [fn(&mut Description); 10] = [
-            |it| it.dimension = 383,
-            |it| it.max_tokens = 128,
-            |it| it.pooling = Pooling::Cls,
-            |it| it.normalise = false,
-            |it| it.query_prefix = "query: ".to_owned(),
-            |it| it.document_prefix = "query: ".to_owned(),
-            |it| it.precision = Precision::Int8,
-            |it| it.output = Some("query: ".to_owned()),
-            |it| _ = it.files.insert(GRAPH.to_owned(), "2".repeat(64)),
-            |it| _ = it.files.insert(TOKENIZER.to_owned(), "2".repeat(64)),
-        ];
-        let mut seen = std::collections::HashSet::from([description().fingerprint()]);
-        for change in changes {
-            let mut changed = description();
-            change(&mut changed);
-            assert!(seen.insert(changed.fingerprint()), "{changed:?}");
-        }
-        let mut renamed = description();
-        renamed.name = "n".to_owned();
-        assert_eq!(renamed.fingerprint(), description().fingerprint());
-    }
-
-    #[test]
-    fn a_description_that_points_outside_its_folder_or_makes_no_sense_is_refused() {
-        assert_eq!(description().check(), Ok(()));
-        let mistakes: [fn(&mut Description); 6] = [
-            |it| _ = it.files.insert("../secret".to_owned(), "2".repeat(64)),
-            |it| _ = it.files.insert("/etc/passwd".to_owned(), "2".repeat(64)),
-            |it| _ = it.files.remove(GRAPH),
-            |it| _ = it.files.insert(GRAPH.to_owned(), "abc".to_owned()),
-            |it| it.dimension = 0,
-            |it| it.max_tokens = usize::MAX,
-        ];
-        for mistake in mistakes {
-            let mut wrong = description();
-            mistake(&mut wrong);
-            assert!(wrong.check().is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn a_plain_name_is_one_folder_and_nothing_else() {
-        for name in ["a", "all-minilm-l6-v2", "a.b"] {
-            assert!(is_plain_name(name), "{name}");
-        }
-        for name in ["", ".", "..", "a/b", "/a", "a/", "./a"] {
-            assert!(!is_plain_name(name), "{name}");
-        }
-    }
 }

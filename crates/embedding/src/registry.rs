@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use fastembed::{EmbeddingModel, ModelInfo, OutputKey, QuantizationMode, TextEmbedding};
+use catena_runtime::thread::{self, Priority};
+use fastembed::{EmbeddingModel, ModelInfo, OutputKey, QuantizationMode, RerankerModelInfo, TextEmbedding, TextRerank};
 use hf_hub::Cache;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::ApiBuilder;
 use sha2::{Digest, Sha256};
 
+use crate::description::{DESCRIPTION, Description, GRAPH, Kind, Pooling, Precision, TOKENIZER};
 use crate::error::EmbeddingError;
-use crate::model::{DESCRIPTION, Description, GRAPH, Pooling, Precision, TOKENIZER, hex};
+use crate::model::hex;
 
 /// How long a download may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +36,7 @@ const COPY_BYTES: usize = 1 << 20;
 pub(crate) struct Entry {
     /// Its name here: fastembed's identifier.
     name: String,
+    kind: Kind,
     repository: String,
     graph: String,
     external: Vec<String>,
@@ -43,12 +46,39 @@ pub(crate) struct Entry {
     output: Option<String>,
 }
 
-/// The names that `open_model` can fetch.
+/// What the registry says of a model.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Registered {
+    /// The name by which it is fetched.
+    pub name: String,
+    /// Where it was published.
+    pub repository: String,
+    /// What it makes of a text.
+    pub kind: &'static str,
+    /// Numbers in a vector.
+    pub dimension: usize,
+}
+
+/// The models that can be fetched where there is a network.
 #[must_use]
-pub fn registry_names() -> Vec<String> {
-    let mut names: Vec<String> = entries().into_iter().map(|entry| entry.name).collect();
-    names.sort();
-    names
+pub fn registry() -> Vec<Registered> {
+    let registered = |entry: Entry| Registered {
+        name: entry.name,
+        repository: entry.repository,
+        kind: entry.kind.as_str(),
+        dimension: entry.dimension,
+    };
+    let mut all: Vec<Registered> = entries().into_iter().map(registered).collect();
+    all.sort();
+    all
+}
+
+/// Fetches a model of the registry into a folder below `models_dir`, if it is not there. It can take minutes and blocks.
+pub fn pull_model(models_dir: &Path, name: &str) -> Result<PathBuf, EmbeddingError> {
+    match find(name) {
+        Some(entry) => bring(&entry, models_dir),
+        None => Err(EmbeddingError::ModelMissing { name: name.to_owned(), models_dir: models_dir.to_owned() }),
+    }
 }
 
 /// The model of this identifier, or of this repository (of its several precisions the full one).
@@ -60,7 +90,22 @@ pub(crate) fn find(name: &str) -> Option<Entry> {
 }
 
 fn entries() -> Vec<Entry> {
-    TextEmbedding::list_supported_models().into_iter().map(entry).collect()
+    let embedders = TextEmbedding::list_supported_models().into_iter().map(entry);
+    embedders.chain(TextRerank::list_supported_models().into_iter().map(judge)).collect()
+}
+
+fn judge(info: RerankerModelInfo) -> Entry {
+    Entry {
+        name: format!("{:?}", info.model),
+        kind: Kind::Reranker,
+        repository: info.model_code,
+        graph: info.model_file,
+        external: info.additional_files,
+        dimension: 1,
+        pooling: Pooling::Cls,
+        precision: Precision::Fp32,
+        output: None,
+    }
 }
 
 fn entry(info: ModelInfo<EmbeddingModel>) -> Entry {
@@ -79,6 +124,7 @@ fn entry(info: ModelInfo<EmbeddingModel>) -> Entry {
     };
     Entry {
         name: format!("{:?}", info.model),
+        kind: Kind::Embedder,
         repository: info.model_code,
         graph: info.model_file,
         external: info.additional_files,
@@ -181,7 +227,7 @@ fn fetch(
         let result = download(hub, repository, files, cache, &events);
         let _ = events.send(Event::Done(result));
     };
-    catena_runtime::thread::spawn("fetch-model", work).map_err(|error| error.to_string())?;
+    thread::spawn("fetch-model", Priority::Foreground, work).map_err(|error| error.to_string())?;
     loop {
         match arriving.recv_timeout(PATIENCE) {
             Ok(Event::Moving) => {}
@@ -239,15 +285,17 @@ fn assemble(entry: &Entry, fetched: &BTreeMap<String, PathBuf>, folder: &Path) -
     let (query_prefix, document_prefix) = prefixes(&entry.repository);
     let description = Description {
         name: entry.name.to_ascii_lowercase(),
+        kind: entry.kind,
         dimension: entry.dimension,
         max_tokens,
         pooling: entry.pooling,
-        normalise: true,
+        normalise: entry.kind == Kind::Embedder,
         query_prefix: query_prefix.to_owned(),
         document_prefix: document_prefix.to_owned(),
-        precision: entry.precision,
+        precision: Some(entry.precision),
         output: entry.output.clone(),
         files,
+        remote: None,
     };
     let text = toml::to_string(&description).map_err(std::io::Error::other)?;
     let mut file = File::create(partial.join(DESCRIPTION))?;
@@ -305,8 +353,9 @@ mod tests {
         assert_eq!(name("bgesmallenv15q").as_deref(), Some("BGESmallENV15Q"));
         assert_eq!(name("xenova/ALL-MiniLM-L12-v2").as_deref(), Some("AllMiniLML12V2"));
         assert_eq!(name("no such model"), None);
-        assert!(registry_names().contains(&"BGESmallENV15".to_owned()));
-        assert!(entries().iter().all(|entry| crate::model::is_plain_name(&entry.name.to_ascii_lowercase())));
+        assert!(registry().iter().any(|model| model.name == "BGESmallENV15" && model.kind == "embedder"));
+        assert!(registry().iter().any(|model| model.name == "BGERerankerBase" && model.kind == "reranker"));
+        assert!(entries().iter().all(|entry| crate::description::is_plain_name(&entry.name.to_ascii_lowercase())));
     }
 
     #[test]
@@ -331,7 +380,7 @@ mod tests {
         let entry = find("EmbeddingGemma300MQ4").ok_or("a known model")?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        catena_runtime::thread::spawn("fake-hub", move || {
+        thread::spawn("fake-hub", Priority::Foreground, move || {
             for stream in listener.incoming().flatten() {
                 // A failed answer shows as a failed fetch.
                 let _ = answer(stream);
@@ -341,7 +390,7 @@ mod tests {
         let folder = bring_from(hub.clone(), &entry, models.path())?;
         let description: Description = toml::from_str(&std::fs::read_to_string(folder.join(DESCRIPTION))?)?;
         assert_eq!(description.max_tokens, 100);
-        assert_eq!((description.precision, description.dimension), (Precision::Int4, 768));
+        assert_eq!((description.precision, description.dimension), (Some(Precision::Int4), 768));
         assert_eq!(description.output.as_deref(), Some("sentence_embedding"));
         assert_eq!(description.query_prefix, "task: search result | query: ");
         for name in [GRAPH, TOKENIZER, "model_q4.onnx_data"] {

@@ -182,9 +182,8 @@ pub(crate) async fn embed_missing(
         return Ok(Vec::new());
     }
     shared.catalog.spend_tokens(scope, tokens, spending).await?;
-    let vectors = shared.embedder.embed_documents(texts).await?;
-    let halves = vectors.into_iter().map(|vector| vector.into_iter().map(f16::from_f32).collect());
-    Ok(missing.into_iter().zip(halves).collect())
+    let vectors = shared.embedder.embed_documents(scope.tenant(), texts).await?;
+    Ok(missing.into_iter().zip(vectors).collect())
 }
 
 fn last_part(id: &DocumentId) -> String {

@@ -11,8 +11,9 @@ use catena_access::{Acl, Credential, Directory, Entry, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_catalog::{Catalog, Change, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
-use catena_embedding::{Embedder, find_library, open_model};
+use catena_embedding::{Allowed, DEFAULT_MODEL, Embedder, Place, open_model};
 use catena_index::Index;
+use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
 use catena_text::Format;
 use tempfile::TempDir;
@@ -27,9 +28,9 @@ fn provisioned() -> PathBuf {
 }
 
 fn embedder() -> Embedder {
-    let library = find_library(Some(&provisioned().join("runtime"))).unwrap();
-    let model = open_model(&provisioned().join("models"), "all-minilm-l6-v2").unwrap();
-    Embedder::start(model, &library, NonZeroUsize::MIN).unwrap()
+    let model = open_model(&provisioned().join("models"), DEFAULT_MODEL, &Allowed::default()).unwrap();
+    let place = Place { onnxruntime: Some(provisioned().join("runtime")), ..Place::here(NonZeroUsize::MIN) };
+    Embedder::start(model, &place).unwrap()
 }
 
 fn tenant() -> TenantId {
@@ -71,7 +72,7 @@ impl Life {
     async fn begin(folder: &TempDir) -> Self {
         let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
-        let compute = Compute::start(NonZeroUsize::MIN).unwrap();
+        let compute = Compute::start(NonZeroUsize::MIN, Priority::Foreground).unwrap();
         let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute);
         Self { ingest, catalog, index }
     }
@@ -260,6 +261,6 @@ async fn every_chunk_of_difficult_text_fits_the_real_model() {
             assert!(tokens <= window, "a chunk of {tokens} tokens for a window of {window}");
         }
         let few = prepared.inputs.into_iter().take(3).collect();
-        embedder.embed_documents(few).await.unwrap();
+        embedder.embed_documents(&tenant(), few).await.unwrap();
     }
 }

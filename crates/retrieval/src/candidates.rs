@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catena_access::Scope;
 use catena_embedding::EmbeddingError;
 use catena_index::{Hit, IndexError, LexicalQuery, QueryVector, RowId, RowKey};
 use catena_runtime::clock::Stopwatch;
@@ -60,6 +61,9 @@ impl ArmError {
             Self::Failed(RetrievalError::Embedding(EmbeddingError::Stopped)) => {
                 "the model's workers stopped".to_owned()
             }
+            Self::Failed(RetrievalError::Embedding(
+                EmbeddingError::RemoteAway { .. } | EmbeddingError::RemoteRefused { .. },
+            )) => "the embedding server gives no vectors".to_owned(),
             // What went wrong inside is for the log; the answer says which part is missing.
             Self::Failed(_) => "failed; see the service's log".to_owned(),
         }
@@ -69,6 +73,7 @@ impl ArmError {
 impl Candidates {
     pub(crate) async fn find(
         retrieval: &Retrieval,
+        scope: &Scope,
         view: &View,
         question: &Question,
         wanted: usize,
@@ -78,14 +83,19 @@ impl Candidates {
         let watch = Stopwatch::start();
         let terms = Arc::new(LexicalQuery::parse(&question.query));
         let lexical = with_deadline(question.mode.uses_lexical(), lexical_arm(retrieval, view, &terms, limit));
-        let dense = with_deadline(question.mode.uses_dense(), dense_arm(retrieval, view, &question.query, limit));
+        let dense =
+            with_deadline(question.mode.uses_dense(), dense_arm(retrieval, scope, view, &question.query, limit));
         let (lexical, dense) = tokio::join!(lexical, dense);
 
         let mut degraded = Vec::new();
         let lexical = unless_failed("lexical", lexical, question.mode, &mut degraded)?;
         let dense = unless_failed("dense", dense, question.mode, &mut degraded)?;
-        timings.embed = dense.as_ref().map_or(0.0, |(_, _, embed_ms)| *embed_ms);
-        let dense = dense.map(|(vector, hits, _)| (vector, hits));
+        if let Some(Dense { embed_ms, truncated_tokens, .. }) = &dense {
+            timings.embed = *embed_ms;
+            if *truncated_tokens > 0 {
+                degraded.push(format!("dense: the query's last {truncated_tokens} tokens did not fit the model"));
+            }
+        }
         let list = score_all(retrieval, view, lexical.map(|hits| (terms, hits)), dense).await?;
         timings.search = watch.elapsed_ms() - timings.embed;
         Ok(Self { list, degraded })
@@ -102,19 +112,28 @@ async fn lexical_arm(
     Ok(retrieval.compute.run(move || snapshot.lexical(&terms, &visible, limit)).await??)
 }
 
+/// What the dense arm found, and by which vector.
+struct Dense {
+    vector: Arc<QueryVector>,
+    hits: Vec<Hit>,
+    embed_ms: f64,
+    truncated_tokens: usize,
+}
+
 async fn dense_arm(
     retrieval: &Retrieval,
+    scope: &Scope,
     view: &View,
     query: &str,
     limit: usize,
-) -> Result<(Arc<QueryVector>, Vec<Hit>, f64), ArmError> {
+) -> Result<Dense, ArmError> {
     let watch = Stopwatch::start();
-    let values = retrieval.embedder.embed_query(query).await?.values;
+    let embedded = retrieval.embedder.embed_query(scope.tenant(), query).await?;
     let embed_ms = watch.elapsed_ms();
-    let vector = Arc::new(QueryVector { recipe: retrieval.recipe.clone(), values });
+    let vector = Arc::new(QueryVector { recipe: retrieval.recipe.clone(), values: embedded.values });
     let (snapshot, visible, of) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible), Arc::clone(&vector));
     let hits = retrieval.compute.run(move || snapshot.dense(&of, &visible, limit)).await??;
-    Ok((vector, hits, embed_ms))
+    Ok(Dense { vector, hits, embed_ms, truncated_tokens: embedded.truncated_tokens })
 }
 
 async fn with_deadline<T>(wanted: bool, arm: impl Future<Output = Result<T, ArmError>>) -> Option<Result<T, ArmError>> {
@@ -155,17 +174,17 @@ async fn score_all(
     retrieval: &Retrieval,
     view: &View,
     lexical: Option<(Arc<LexicalQuery>, Vec<Hit>)>,
-    dense: Option<(Arc<QueryVector>, Vec<Hit>)>,
+    dense: Option<Dense>,
 ) -> Result<Vec<Candidate>, RetrievalError> {
     let (snapshot, visible) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible));
     let work = move || -> Result<Vec<Candidate>, IndexError> {
         let found = |hits: &[Hit]| hits.iter().map(|hit| hit.row).collect::<Vec<_>>();
         let mut rows: BTreeSet<RowId> = BTreeSet::new();
         rows.extend(lexical.iter().flat_map(|(_, hits)| found(hits)));
-        rows.extend(dense.iter().flat_map(|(_, hits)| found(hits)));
+        rows.extend(dense.iter().flat_map(|dense| found(&dense.hits)));
         let rows: Vec<RowId> = rows.into_iter().collect();
         let lexical = lexical.map(|(terms, _)| snapshot.lexical_scores(&terms, &visible, &rows)).transpose()?;
-        let dense = dense.map(|(vector, _)| snapshot.dense_scores(&vector, &rows)).transpose()?;
+        let dense = dense.map(|dense| snapshot.dense_scores(&dense.vector, &rows)).transpose()?;
         let candidate = |(at, &row): (usize, &RowId)| Candidate {
             key: snapshot.key(row),
             lexical: lexical.as_ref().map(|scores| scores[at]),

@@ -74,6 +74,7 @@ impl Retrieval {
     /// Forgets what is kept in memory of a tenant that is gone.
     pub fn forget(&self, tenant: &TenantId) {
         self.live.forget(tenant);
+        self.embedder.forget(tenant);
     }
 
     /// Ranked passages.
@@ -126,7 +127,7 @@ impl Retrieval {
     ) -> Result<(View, Admitted, Timings), RetrievalError> {
         let view = self.view(scope, &question.filter, question.min_seq).await?;
         let mut timings = Timings::default();
-        let candidates = Candidates::find(self, &view, question, wanted, &mut timings).await?;
+        let candidates = Candidates::find(self, scope, &view, question, wanted, &mut timings).await?;
         let fused = Fused::rank(candidates, question.mode, wanted);
         let admitted = Admitted::through(&self.catalog, scope, &view, fused).await?;
         Ok((view, admitted, timings))

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::thread::{Priority, stand_back};
+
 /// Pieces of work accepted at once, for each thread.
 const PENDING_PER_THREAD: usize = 64;
 
@@ -31,11 +33,16 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// A pool of `threads` threads.
-    pub fn start(threads: NonZeroUsize) -> Result<Self, ComputeError> {
+    /// A pool of `threads` threads for work of one priority.
+    pub fn start(threads: NonZeroUsize, priority: Priority) -> Result<Self, ComputeError> {
+        let name = match priority {
+            Priority::Foreground => "compute",
+            Priority::Background => "behind",
+        };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.get())
-            .thread_name(|number| format!("compute-{number}"))
+            .thread_name(move |number| format!("{name}-{number}"))
+            .start_handler(move |_| stand_back(priority))
             .panic_handler(|_| tracing::error!("a computation panicked"))
             .build()?;
         let permits = Arc::new(Semaphore::new(threads.get() * PENDING_PER_THREAD));
@@ -72,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_comes_back_and_a_panic_is_an_error() {
-        let compute = Compute::start(NonZeroUsize::MIN).unwrap();
+        let compute = Compute::start(NonZeroUsize::MIN, Priority::Foreground).unwrap();
         assert_eq!(compute.run(|| 6 * 7).await.unwrap(), 42);
         let panicked: Result<(), _> = compute.run(|| std::panic::resume_unwind(Box::new(()))).await;
         assert!(matches!(panicked, Err(ComputeError::Lost)));
@@ -81,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_whose_caller_has_gone_is_not_begun() {
-        let compute = Compute::start(NonZeroUsize::MIN).unwrap();
+        let compute = Compute::start(NonZeroUsize::MIN, Priority::Foreground).unwrap();
         let (release, hold) = mpsc::channel::<()>();
         let busy = tokio::spawn({
             let compute = compute.clone();

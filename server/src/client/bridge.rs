@@ -8,7 +8,7 @@ use std::io::{self, BufRead as _, Read as _};
 
 use anyhow::Context as _;
 use catena_domain::limits;
-use catena_runtime::thread;
+use catena_runtime::thread::{self, Priority};
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -46,7 +46,8 @@ pub(crate) struct BridgeArguments {
 pub(crate) async fn run(arguments: BridgeArguments) -> anyhow::Result<Ended> {
     let bridge = Bridge { server: Connection::open(&arguments.server)?, whom: arguments.whom };
     let (sender, mut lines) = mpsc::channel(1);
-    thread::spawn("stdin", move || read_lines(io::stdin().lock(), &sender)).context("standard input cannot be read")?;
+    thread::spawn("stdin", Priority::Foreground, move || read_lines(io::stdin().lock(), &sender))
+        .context("standard input cannot be read")?;
     let mut version = None;
     let mut under_way = FuturesUnordered::new();
     let mut open = true;
