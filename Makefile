@@ -9,7 +9,7 @@ RELEASED := $(or $(CARGO_TARGET_DIR),target)/release
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-catalog provision
+.PHONY: help run test check bench bench-catalog bench-embed provision
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -39,6 +39,12 @@ check: ## Check format, lints, house rules, documentation and dependencies.
 
 bench: ## Measure relevance, with optimised programs. Each question is a file in benches.
 	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-relevance -- $(ARGS)
+
+bench-embed: ## Measure embedding beside the bare loop and Python, a query under load, and what neighbours notice.
+	$(PYTHON) deploy/provision/provision.py --with-benches
+	$(CARGO) build --locked --release --bin catena
+	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-embed -- \
+		--program $(RELEASED)/catena --python $(PYTHON) $(ARGS)
 
 bench-catalog: provision ## Measure writes, the gate, revocation and idle tenants, on SQLite and PostgreSQL.
 	$(CARGO) build --locked --release --bin catena

@@ -54,7 +54,7 @@ impl Engines {
         mut graph: Graph,
         wanted: Device,
     ) -> Result<Self, EmbeddingError> {
-        let weights = graph.weights.take().map(|file| Weights::read(&file)).transpose();
+        let weights = graph.weights.take().map(|file| Weights::read(&file, graph.precision)).transpose();
         let weights = weights.map_err(|reason| facts.unusable(format!("its weights cannot be read: {reason}")))?;
         let mut engines = Self { facts, environment, graph, weights, device: wanted };
         engines.device = wanted.usable(|| engines.session(wanted).map(drop).map_err(|error| error.to_string()));
@@ -112,7 +112,7 @@ impl Engines {
             .with_memory_pattern(false)?;
         let mut builder: SessionBuilder = device.prepare(builder)?;
         if let Some(weights) = &self.weights {
-            builder = weights.share_with(builder)?;
+            builder = weights.lend_to(builder)?;
         }
         for (name, bytes) in &self.graph.external {
             builder = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes))?;
