@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use catena_access::{Pepper, Scope};
 use catena_domain::{KeyId, TenantId};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::error::{CatalogError, Result};
@@ -65,6 +66,13 @@ impl<'a> From<&'a Scope> for Reach<'a> {
     fn from(scope: &'a Scope) -> Self {
         Self::Tenant(scope.tenant())
     }
+}
+
+/// Whether somebody waits for an answer that hangs on a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    Usual,
+    High,
 }
 
 /// The open database. Cloning gives another handle to the same one.
@@ -158,18 +166,27 @@ impl Store {
     /// Begins a transaction that writes; the only one that may for its tenant, until it ends. Call it from [`in_task`]
     /// only.
     pub(crate) async fn write<'a>(&self, reach: impl Into<Reach<'a>>) -> Result<WriteTx> {
+        self.begin(reach.into(), Hurry::Usual).await
+    }
+
+    /// The same for a short transaction that an answer waits for: it goes before all that have not begun.
+    pub(crate) async fn write_first<'a>(&self, reach: impl Into<Reach<'a>>) -> Result<WriteTx> {
+        self.begin(reach.into(), Hurry::High).await
+    }
+
+    async fn begin(&self, reach: Reach<'_>, hurry: Hurry) -> Result<WriteTx> {
         self.require_writable()?;
-        let reach = reach.into();
-        let mut connection = match &self.0.engine {
-            Engine::Sqlite(pools) => pools.write().await?,
-            Engine::Postgres(pool) => pool.write(reach).await?,
+        let (mut connection, turn) = match &self.0.engine {
+            Engine::Sqlite(pools) => pools.write(hurry).await?,
+            // Only writes of one tenant wait for each other there.
+            Engine::Postgres(pool) => (pool.write(reach).await?, None),
         };
         // Asked again: the transaction that we waited for may have been the one that failed.
         self.require_writable()?;
         if let Reach::Tenant(tenant) = reach {
             require_not_gone(&mut connection, tenant).await?;
         }
-        Ok(WriteTx { connection, store: self.clone() })
+        Ok(WriteTx { connection, store: self.clone(), _turn: turn })
     }
 
     /// Empties the log beside SQLite's file, which holds pages as they were before something was deleted. PostgreSQL
@@ -234,6 +251,8 @@ pub(crate) async fn require_not_gone(connection: &mut Connection, tenant: &Tenan
 pub(crate) struct WriteTx {
     connection: Connection,
     store: Store,
+    /// Given back after the connection.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl WriteTx {
@@ -252,7 +271,7 @@ impl WriteTx {
 
     /// The commit point. When this returns, everything in the transaction is on the disk.
     pub(crate) async fn commit(self) -> Result<()> {
-        let Self { connection, store } = self;
+        let Self { connection, store, _turn } = self;
         let Err(error) = connection.commit().await else { return Ok(()) };
         if matches!(store.0.engine, Engine::Sqlite(_)) && sqlite::leaves_doubt(&error) {
             store.0.stop_writing(&error);
@@ -308,6 +327,36 @@ mod tests {
         store.read(Reach::Installation).await.unwrap();
         store.close().await.unwrap();
         assert!(open().await.unwrap().is_writable());
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_waits_for_goes_before_writes_that_have_not_begun() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = Store::open(folder.path(), &Database::Embedded).await.unwrap();
+        let begun = store.write(Reach::Installation).await.unwrap();
+        let (ended, mut order) = tokio::sync::mpsc::channel(8);
+        for name in ["first", "second", "third"] {
+            let (store, ended) = (store.clone(), ended.clone());
+            tokio::spawn(async move {
+                let tx = store.write(Reach::Installation).await.unwrap();
+                ended.send(name).await.unwrap();
+                tx.commit().await.unwrap();
+            });
+        }
+        tokio::task::yield_now().await;
+        let (other, told) = (store.clone(), ended.clone());
+        tokio::spawn(async move {
+            let tx = other.write_first(Reach::Installation).await.unwrap();
+            told.send("answer").await.unwrap();
+            tx.commit().await.unwrap();
+        });
+        tokio::task::yield_now().await;
+        begun.commit().await.unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            seen.push(order.recv().await.unwrap());
+        }
+        assert_eq!(seen, ["answer", "first", "second", "third"]);
     }
 
     #[tokio::test]

@@ -1,14 +1,18 @@
 //! SQLite, in the data folder: writes go through one connection, one after the other, each begun as a write so that it
-//! never has to wait in its middle; readers see one state each and wait for nobody.
+//! never has to wait in its middle, and what a question waits for goes first; readers see one state each and wait for
+//! nobody.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catena_runtime::clock;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlitePool};
 
-use super::{CONNECTION_WAIT, Connection, schema};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{CONNECTION_WAIT, Connection, Hurry, schema};
 use crate::error::{CatalogError, Result};
 use crate::folder::Folder;
 
@@ -23,6 +27,8 @@ const JOURNAL_BYTES_KEPT: &str = "67108864";
 
 pub(super) struct Pools {
     writer: SqlitePool,
+    /// Whoever may wait a while queues here first, so that of those only one stands before somebody in a hurry.
+    patient: Arc<Semaphore>,
     readers: SqlitePool,
 }
 
@@ -37,15 +43,25 @@ impl Pools {
         drop(connection);
         folder.sync()?;
         let readers = pool(READERS).connect_with(options.create_if_missing(false).read_only(true)).await?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, patient: Arc::new(Semaphore::new(1)), readers })
     }
 
     pub(super) async fn read(&self) -> Result<Connection> {
         Ok(Connection::Sqlite(self.readers.begin().await?))
     }
 
-    pub(super) async fn write(&self) -> Result<Connection> {
-        Ok(Connection::Sqlite(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+    /// Begins a write, and says for how long others who are as patient have to wait for it.
+    pub(super) async fn write(&self, hurry: Hurry) -> Result<(Connection, Option<OwnedSemaphorePermit>)> {
+        let turn = match hurry {
+            Hurry::High => None,
+            Hurry::Usual => Some(self.turn().await?),
+        };
+        Ok((Connection::Sqlite(self.writer.begin_with("BEGIN IMMEDIATE").await?), turn))
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = tokio::time::timeout(CONNECTION_WAIT, Arc::clone(&self.patient).acquire_owned());
+        turn.await.ok().and_then(|turn| turn.ok()).ok_or(CatalogError::Busy { what: "the queue for the database" })
     }
 
     /// Moves every page of the log into the database, and cuts the log to nothing.

@@ -122,7 +122,7 @@ async fn append_and_answer(store: &Store, entries: Vec<Entry>) {
 /// nothing and does not disturb its neighbours.
 async fn append_all(store: &Store, entries: &[Entry]) -> Result<Vec<Result<LeafRef>>> {
     let tenant = entries.first().and_then(|entry| entry.tenant.as_ref());
-    let mut tx = store.write(tenant.map_or(Reach::Installation, Reach::Remains)).await?;
+    let mut tx = store.write_first(tenant.map_or(Reach::Installation, Reach::Remains)).await?;
     let mut results = Vec::with_capacity(entries.len());
     let mut questions: BTreeMap<&TenantId, u64> = BTreeMap::new();
     for entry in entries {
