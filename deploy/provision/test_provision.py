@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+import fetch
 import provision
 
 SCRIPT = Path(provision.__file__)
@@ -51,10 +52,10 @@ class Provisioning(unittest.TestCase):
 
     def test_bytes_that_are_not_the_pinned_ones_never_get_the_final_name(self):
         final = self.folder / "thing"
-        with self.assertRaises(provision.ProvisionError):
-            provision.write_checked(io.BytesIO(b"other"), final, digest(b"wanted"))
+        with self.assertRaises(fetch.ProvisionError):
+            fetch.write_checked(io.BytesIO(b"other"), final, digest(b"wanted"))
         self.assertEqual(list(self.folder.iterdir()), [])
-        provision.write_checked(io.BytesIO(b"wanted"), final, digest(b"wanted"))
+        fetch.write_checked(io.BytesIO(b"wanted"), final, digest(b"wanted"))
         self.assertEqual(final.read_bytes(), b"wanted")
 
     def test_a_whole_wheel_of_an_earlier_run_is_used_and_a_damaged_one_is_fetched_again(self):
@@ -63,13 +64,13 @@ class Provisioning(unittest.TestCase):
         pins = self.folder / "pins.txt"
         pins.write_text(f"a-thing==1 --hash=sha256:{digest(b'wheel')}\n", "utf-8")
         left = downloads / "a_thing-1-py3-none-any.whl"
-        with mock.patch.object(provision, "requirements", return_value=pins):
+        with mock.patch.object(fetch, "requirements", return_value=pins):
             left.write_bytes(b"wheel")
-            with mock.patch.object(provision, "pip", side_effect=AssertionError("nothing is to be fetched")):
-                self.assertEqual(provision.wheel(self.folder, "x", "a-thing 1"), left)
+            with mock.patch.object(fetch, "pip", side_effect=AssertionError("nothing is to be fetched")):
+                self.assertEqual(fetch.wheel(self.folder, "x", "a-thing 1"), left)
             left.write_bytes(b"whee")
-            with mock.patch.object(provision, "pip", side_effect=lambda *_: left.write_bytes(b"wheel")) as pip:
-                self.assertEqual(provision.wheel(self.folder, "x", "a-thing 1"), left)
+            with mock.patch.object(fetch, "pip", side_effect=lambda *_: left.write_bytes(b"wheel")) as pip:
+                self.assertEqual(fetch.wheel(self.folder, "x", "a-thing 1"), left)
             pip.assert_called_once()
 
     def test_a_damaged_model_file_is_noticed(self):
@@ -83,9 +84,9 @@ class Provisioning(unittest.TestCase):
         client = provision.TestClient(self.folder)
         client.folder.mkdir(parents=True)
         mark = client.folder / "provisioned"
-        mark.write_text(provision.python_mark("tests"), "utf-8")
+        mark.write_text(fetch.python_mark("tests"), "utf-8")
         self.assertEqual(client.missing(), [])
-        mark.write_text(provision.python_mark("tests").replace("-", "_"), "utf-8")
+        mark.write_text(fetch.python_mark("tests").replace("-", "_"), "utf-8")
         self.assertEqual(client.missing(), [client.folder])
 
     def programs(self, version):
@@ -119,12 +120,12 @@ class Provisioning(unittest.TestCase):
             ("ERROR: No matching distribution found for onnx==1", "CPython 3.11 to 3.14"),
             ("ERROR: something new", "something new"),
         ):
-            self.assertIn(advice, provision.pip_failure(said, "a thing"))
+            self.assertIn(advice, fetch.pip_failure(said, "a thing"))
 
     def test_an_unknown_machine_is_told_what_works_elsewhere(self):
-        with mock.patch.object(provision.platform, "machine", return_value="riscv64"):
+        with mock.patch.object(fetch.platform, "machine", return_value="riscv64"):
             with self.assertRaisesRegex(provision.ProvisionError, "CATENA_ONNXRUNTIME"):
-                provision.machine()
+                fetch.machine()
 
     def test_requirements_name_no_host_and_pin_every_package(self):
         for path in sorted(SCRIPT.parent.glob("requirements-*.txt")):
