@@ -13,6 +13,7 @@ Does not: install anything outside its folder, need root, a virtual environment 
     FOLDER/models/all-minilm-l6-v2, FOLDER/models/all-minilm-l6-v2-fp16     (with --precision or --with-tests: likewise)
     FOLDER/runtime-cuda/                                                         (with --with-cuda: the same for NVIDIA GPUs)
     FOLDER/python/                                                               (with --with-tests)
+    FOLDER/bench-python/                                                         (with --with-benches)
     FOLDER/postgres/                                     (with --with-tests, if the machine has no PostgreSQL 15 or later)
     FOLDER/downloads, FOLDER/tools                                               (while it runs)
 """
@@ -247,21 +248,39 @@ class Model:
                 )
 
 
-class TestClient:
-    """The MCP client that the test suite talks through."""
-
-    title = "MCP client for the tests"
+class Packages:
+    """A folder of Python packages."""
 
     def __init__(self, folder):
         self.root = folder
-        self.folder = folder / "python"
+        self.folder = folder / self.name
 
     def missing(self):
-        return [] if has_packages(self.folder, "tests") else [self.folder]
+        return [] if has_packages(self.folder, self.pins) else [self.folder]
 
     def fill(self):
-        need_space(self.root, 150, self.title)
-        install_packages(self.folder, "tests", "the MCP client and its libraries")
+        need_space(self.root, self.megabytes, self.title)
+        install_packages(self.folder, self.pins, self.what)
+
+
+class TestClient(Packages):
+    """The MCP client that the test suite talks through."""
+
+    title = "MCP client for the tests"
+    name = "python"
+    pins = "tests"
+    what = "the MCP client and its libraries"
+    megabytes = 150
+
+
+class BenchPeers(Packages):
+    """The Python libraries that benches compare the service with."""
+
+    title = "Python libraries for the benches"
+    name = "bench-python"
+    pins = "benches"
+    what = "the libraries that benches compare with"
+    megabytes = 300
 
 
 class Postgres:
@@ -351,6 +370,8 @@ def run(arguments):
         parts += [CudaRuntime(folder)]
     if arguments.with_tests:
         parts += [TestClient(folder), Postgres(folder)]
+    if arguments.with_benches:
+        parts += [BenchPeers(folder)]
     if arguments.check:
         return 0 if check(parts) else 1
     if any(part.missing() for part in parts):
@@ -372,6 +393,7 @@ def main():
     parser.add_argument(
         "--with-tests", action="store_true", help="bring what the test suite needs too, the model in every precision"
     )
+    parser.add_argument("--with-benches", action="store_true", help="bring what benches compare with, in Python, too")
     parser.add_argument(
         "--with-cuda", action="store_true", help="bring ONNX Runtime for NVIDIA GPUs too (256 MB; x86_64)"
     )

@@ -172,13 +172,18 @@ class Provisioning(unittest.TestCase):
             exporter.lay_out({"odd": array("<f4", 60, 15)})
 
     def test_packages_of_another_python_count_as_missing(self):
-        client = provision.TestClient(self.folder)
-        client.folder.mkdir(parents=True)
-        mark = client.folder / "provisioned"
-        mark.write_text(fetch.python_mark("tests"), "utf-8")
-        self.assertEqual(client.missing(), [])
-        mark.write_text(fetch.python_mark("tests").replace("-", "_"), "utf-8")
-        self.assertEqual(client.missing(), [client.folder])
+        for part in (provision.TestClient(self.folder), provision.BenchPeers(self.folder)):
+            part.folder.mkdir(parents=True)
+            mark = part.folder / "provisioned"
+            mark.write_text(fetch.python_mark(part.pins), "utf-8")
+            self.assertEqual(part.missing(), [])
+            mark.write_text(fetch.python_mark(part.pins).replace("-", "_"), "utf-8")
+            self.assertEqual(part.missing(), [part.folder])
+
+    def test_benches_run_the_version_that_the_service_runs(self):
+        pins = (SCRIPT.parent / "requirements-benches.txt").read_text("utf-8")
+        self.assertIn(f"onnxruntime=={provision.RUNTIME_VERSION} ", pins)
+        self.assertIn("bench-python", self.run_script("--check", "--with-benches").stdout)
 
     def programs(self, version):
         """A folder that looks like an installation of PostgreSQL of this version."""
