@@ -7,7 +7,7 @@ a plain safetensors file whose tensors have the initialisers' names and start at
 opens the folder as it is, and a program can share one copy of each tensor between its sessions. Operators stand in the
 form that ONNX Runtime's optimiser fuses (bias + GELU, scaled products). Attention as one fused operator, and sums fused
 with the norms after them, were measured to be no faster.
-Does not: pool, normalise or tokenise (the service does), download, or check hashes (`provision.py` does).
+Does not: normalise or tokenise, nor pool but for fp16 (the service does), download, or check hashes (`provision.py` does).
 
 fp32: the weights as they are (matrices transposed), so the graph computes what the original computes.
 int8: the weights of dense layers in 7 bits per output channel, their inputs quantised to 8 bits for each run, the rest
@@ -16,10 +16,11 @@ VNNI add pairs of products in 16 bits: 2 * 255 * 63 fits there, 2 * 255 * 127 is
 is in its run: one text a run. The whole numbers come out the same on every processor; what is in single precision
 rounds differently on different ones, which can move one quantised number by a step and then many: between AVX2 and
 AVX-512 most vectors agreed with a cosine of 0.9999 or more, the others with 0.998 or more.
-fp16: weights and arithmetic in half precision, for CUDA; the result is single precision.
+fp16: weights and arithmetic in half precision, for CUDA; the result is single precision, and pooled: from a graphics
+card one vector for each text comes back and not one for each token.
 
 Graph: input_ids, attention_mask, token_type_ids (int64, [batch, sequence]) -> last_hidden_state (float,
-[batch, sequence, 384]). Needs `onnx` and `numpy`.
+[batch, sequence, 384]), of fp16 sentence_embedding (float, [batch, 384]). Needs `onnx` and `numpy`.
 """
 
 import argparse
@@ -51,6 +52,7 @@ INLINE_LIMIT_BYTES = 64  # what is longer is external data
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 OUTPUT = "last_hidden_state"
+POOLED_OUTPUT = "sentence_embedding"
 # numpy's name of a type, ONNX's, safetensors'.
 TYPES = {
     "<f4": (TensorProto.FLOAT, "F32"),
@@ -278,6 +280,19 @@ def initialiser(name, array, offset):
     return tensor
 
 
+def pool(graph, value):
+    """The mean over the tokens that count, in single precision."""
+    tokens = graph.add("Cast", [value], "tokens", to=TensorProto.FLOAT)
+    mask = graph.add("Cast", ["attention_mask"], "counted", to=TensorProto.FLOAT)
+    mask = graph.add("Unsqueeze", [mask, graph.integers(2)], "counted_3")
+    total = graph.add("Mul", [tokens, mask], "counted_tokens")
+    total = graph.add("ReduceSum", [total, graph.integers(1)], "total", keepdims=0)
+    count = graph.add("ReduceSum", [mask, graph.integers(1)], "count", keepdims=0)
+    least = graph.constant("least", numpy.array(1.0, dtype="<f4"))
+    count = graph.add("Max", [count, least], "count_or_one")
+    graph.add("Div", [total, count], POOLED_OUTPUT)
+
+
 def build(weights, precision):
     """The graph and, by name, what it is to find in its file of weights."""
     graph = Graph(precision)
@@ -288,7 +303,7 @@ def build(weights, precision):
     if graph.floats == "<f4":
         graph.nodes[-1].output[0] = OUTPUT
     else:
-        graph.nodes.append(helper.make_node("Cast", [value], [OUTPUT], name=OUTPUT, to=TensorProto.FLOAT))
+        pool(graph, value)
     return graph, {name: array for name, array in graph.constants.items() if array.nbytes > INLINE_LIMIT_BYTES}
 
 
@@ -298,6 +313,12 @@ def write(path, blocks):
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
+
+
+def output(graph, dimensions):
+    if graph.floats == "<f4":
+        return helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [*dimensions, HIDDEN])
+    return helper.make_tensor_value_info(POOLED_OUTPUT, TensorProto.FLOAT, [dimensions[0], HIDDEN])
 
 
 def export(weights, precision, folder):
@@ -313,7 +334,7 @@ def export(weights, precision, folder):
                 helper.make_tensor_value_info(name, TensorProto.INT64, dimensions)
                 for name in ("input_ids", "attention_mask", "token_type_ids")
             ],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [*dimensions, HIDDEN])],
+            [output(graph, dimensions)],
             [initialiser(name, array, offsets.get(name)) for name, array in graph.constants.items()],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)] + [helper.make_opsetid(RUNTIME_DOMAIN, 1)] * graph.is_quantised,

@@ -94,7 +94,7 @@ MODEL_SHA256 = {
         "weights.safetensors": "71b5bc66ece9a54d73b5e2d2eedb40dc91211cdcbe1a105ea1eaa82c695ac2bd",
     },
     "fp16": {
-        "model.onnx": "1580a6ce188a0e8ed55edd6dc55b256675c6fc3b89907c8f28691cb480909515",
+        "model.onnx": "b89bf6e8fef7b1413f07185a6f9e4d8f7a02e14257fffa25e58eea322dda34f0",
         "weights.safetensors": "676d7caf035fa31380162a353722a0d6d1851e14abd73d7eec7b1c2cf0a724e6",
     },
 }
@@ -107,6 +107,7 @@ def model_files(precision):
 
 def model_description(precision):
     files = "".join(f'"{name}" = "{digest}"\n' for name, digest in sorted(model_files(precision).items()))
+    output = 'output = "sentence_embedding"\n' if precision == "fp16" else ""  # pools by itself
     return f"""\
 name = "{MODEL_NAMES[precision]}"
 dimension = 384
@@ -116,7 +117,7 @@ normalise = true
 query_prefix = ""
 document_prefix = ""
 precision = "{precision}"
-
+{output}
 [files]
 {files}"""
 

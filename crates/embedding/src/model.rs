@@ -24,9 +24,9 @@ pub const DEFAULT_MODEL: &str = "all-minilm-l6-v2-int8";
 
 /// The models that this release was made and measured with, as provisioning brings them.
 const KNOWN: [&str; 3] = [
-    "1a2b1c6aab70745a3087ba03f83a438e3a0cda245164d9e96368d1b43e70de29",
+    "50e5483c9064a24dbd32a287c2736156b2ebf98f6d4dff05b34aa7b8d2db3c8f",
     "5835c79c6f5a0370e98d22505f4cf66dbfb4fc7f25a95aee870709d70ccbb55e",
-    "bdc5cb520ff87f34a6b6ee0813bb906b057a0dfaf5f50fbe9259cb7d0ecd77fb",
+    "5651b2dc51aa87a8ade931a5cc73f4784ef279603212eb80edb2d53a4b9ab984",
 ];
 
 /// The models that may be opened: those that the project brings, and those that an administrator named.

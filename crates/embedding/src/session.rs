@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use ort::environment::Environment;
+use ort::memory::MemoryInfo;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
@@ -68,6 +69,14 @@ impl Engines {
 
     /// A session for one worker, tried once on a short text.
     pub(crate) fn engine<A: Answer>(&self) -> Result<Engine, EmbeddingError> {
+        let transfer = match self.device {
+            Device::Cpu => Transfer::Direct,
+            Device::Cuda => Transfer::Bound,
+        };
+        self.engine_by::<A>(self.plan(), transfer)
+    }
+
+    fn engine_by<A: Answer>(&self, plan: Plan, transfer: Transfer) -> Result<Engine, EmbeddingError> {
         let unusable = |reason: String| self.facts.unusable(reason);
         let session = self.session(self.device).map_err(|error| unusable(error.to_string()))?;
         let feeds = session.inputs().iter().map(|input| feed(input.name())).collect::<Result<Vec<_>, _>>();
@@ -79,8 +88,8 @@ impl Engines {
             (None, Some(first)) if self.facts.description.output.is_none() => (*first).to_owned(),
             _ => return Err(unusable(format!("it has no output {wanted}, but {}", names.join(", ")))),
         };
-        let plan = self.plan();
-        let mut engine = Engine { session, facts: Arc::clone(&self.facts), feeds, output, plan, sum: Vec::new() };
+        let facts = Arc::clone(&self.facts);
+        let mut engine = Engine { session, facts, feeds, output, plan, transfer, sum: Vec::new() };
         let input = match A::ROLE {
             Role::Query | Role::Document => Input::Text("a".to_owned()),
             Role::Judged => Input::Pair { query: "a".into(), passage: "a".to_owned() },
@@ -131,6 +140,15 @@ fn feed(name: &str) -> Result<(String, Feed), String> {
     Ok((name.to_owned(), feed))
 }
 
+/// How numbers get to where they are computed with, and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transfer {
+    /// They are there.
+    Direct,
+    /// Copied while the device is still busy with what came before.
+    Bound,
+}
+
 /// One session, owned by one thread.
 pub(crate) struct Engine {
     session: Session,
@@ -138,6 +156,7 @@ pub(crate) struct Engine {
     feeds: Vec<(String, Feed)>,
     output: String,
     plan: Plan,
+    transfer: Transfer,
     sum: Vec<f32>,
 }
 
@@ -178,7 +197,7 @@ impl Engine {
         let text = |error: ort::Error| error.to_string();
         // A run that lost a member is smaller, unless its shape must not say so.
         let rows = if matches!(self.plan, Plan::Padded { .. }) { run.rows } else { texts.len() };
-        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(self.feeds.len());
+        let mut inputs: Vec<(&str, Tensor<i64>)> = Vec::with_capacity(self.feeds.len());
         for (name, feed) in &self.feeds {
             let mut numbers = vec![0_i64; rows * run.width];
             for (row, tokens) in numbers.chunks_exact_mut(run.width).zip(texts) {
@@ -189,9 +208,25 @@ impl Engine {
                 };
                 row.iter_mut().zip(given).for_each(|(cell, number)| *cell = i64::from(*number));
             }
-            inputs.push((name, Tensor::from_array(([rows, run.width], numbers)).map_err(text)?.into()));
+            inputs.push((name, Tensor::from_array(([rows, run.width], numbers)).map_err(text)?));
         }
-        let outputs = self.session.run(inputs).map_err(text)?;
+        let mut binding;
+        let outputs = match self.transfer {
+            Transfer::Direct => {
+                let inputs: Vec<(&str, SessionInputValue<'_>)> =
+                    inputs.into_iter().map(|(name, tensor)| (name, tensor.into())).collect();
+                self.session.run(inputs)
+            }
+            Transfer::Bound => {
+                binding = self.session.create_binding().map_err(text)?;
+                for (name, tensor) in &inputs {
+                    binding.bind_input(*name, tensor).map_err(text)?;
+                }
+                binding.bind_output_to_device(&self.output, &MemoryInfo::default()).map_err(text)?;
+                self.session.run_binding(&binding)
+            }
+        };
+        let outputs = outputs.map_err(text)?;
         let output = outputs.get(&self.output).ok_or_else(|| format!("there is no output {}", self.output))?;
         let (shape, numbers) = output.try_extract_tensor::<f32>().map_err(text)?;
         let output = Output::new(shape, numbers, (rows, run.width), self.facts.description.dimension)?;
@@ -254,5 +289,63 @@ impl std::ops::AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
         self.texts += other.texts;
         self.tokens += other.tokens;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use half::f16;
+
+    use super::*;
+    use crate::answer::DocumentVector;
+    use crate::model::{Allowed, Source, open_model};
+
+    fn provisioned() -> PathBuf {
+        let named = catena_runtime::environment::variable("CATENA_PROVISION").map(PathBuf::from);
+        named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.catena"))
+    }
+
+    fn engines(model: &str) -> Engines {
+        let library = crate::find_library(Some(&provisioned().join("runtime")), Device::Cpu).unwrap();
+        let model = open_model(&provisioned().join("models"), model, &Allowed::default()).unwrap();
+        let Source::Graph(graph) = model.source else { unreachable!("it is a graph") };
+        Engines::load(crate::library::environment(&library).unwrap(), model.facts, graph, Device::Cpu).unwrap()
+    }
+
+    fn vectors(engine: &mut Engine, texts: &[&str]) -> Vec<DocumentVector> {
+        let read = |text: &&str| tokens::read(&engine.facts, Role::Document, 0, &Input::Text((*text).to_owned()));
+        let tokens: Vec<Tokens> = texts.iter().map(read).collect::<Result<_, _>>().unwrap();
+        let lengths: Vec<usize> = tokens.iter().map(Tokens::len).collect();
+        let mut vectors = vec![Vec::new(); texts.len()];
+        for run in engine.plan.runs(&lengths) {
+            let members: Vec<&Tokens> = run.members.iter().map(|&place| &tokens[place]).collect();
+            let answers = engine.run::<DocumentVector>(&run, &members).unwrap();
+            for (&place, answer) in run.members.iter().zip(answers) {
+                vectors[place] = answer.unwrap();
+            }
+        }
+        vectors
+    }
+
+    fn cosine(one: &[f16], other: &[f16]) -> f32 {
+        one.iter().zip(other).map(|(a, b)| a.to_f32() * b.to_f32()).sum()
+    }
+
+    /// The way of a graphics card, walked by the processor: what padding and company do to a vector shows here as well.
+    #[test]
+    fn padded_runs_of_one_shape_give_each_text_its_own_vector() {
+        let engines = engines("all-minilm-l6-v2-fp16");
+        let plan = Plan::Padded { budget_tokens: 256, window_tokens: 256 };
+        let mut padded = engines.engine_by::<DocumentVector>(plan, Transfer::Bound).unwrap();
+        let mut plain = engines.engine::<DocumentVector>().unwrap();
+        let long = "keys are rotated every ninety days ".repeat(9);
+        let texts = ["keys", "how are keys rotated", "cats sleep all day", &long, "the owner of the service decides"];
+        let together = vectors(&mut padded, &texts);
+        for ((text, vector), plain) in texts.iter().zip(&together).zip(vectors(&mut plain, &texts)) {
+            assert_eq!(&vectors(&mut padded, &[text])[0], vector, "{text}");
+            assert!(cosine(vector, &plain) > 0.999, "{text}: {}", cosine(vector, &plain));
+        }
     }
 }

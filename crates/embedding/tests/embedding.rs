@@ -345,3 +345,18 @@ fn the_models_that_the_project_brings_are_allowed() -> Outcome {
     assert!(unknown.is_empty(), "not in the list of known models: {unknown:#?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn without_a_graphics_card_the_processor_does_the_work_and_says_so() -> Outcome {
+    let place = Place { device: Device::Cuda, ..place()? };
+    let fallen_back = Embedder::start(open(DEFAULT_MODEL)?, &place)?;
+    if fallen_back.device() == Some(Device::Cuda) {
+        // There is one: then it was used, which is what was asked for.
+        return Ok(());
+    }
+    assert_eq!(fallen_back.device(), Some(Device::Cpu));
+    let text = texts(&["keys"]);
+    let here = embedder(DEFAULT_MODEL)?.embed_documents(&tenant(), text.clone()).await?;
+    assert_eq!(fallen_back.embed_documents(&tenant(), text).await?, here);
+    Ok(())
+}
