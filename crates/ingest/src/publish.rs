@@ -12,7 +12,7 @@ use catena_access::Scope;
 use catena_catalog::{CatalogError, GenerationRow, IndexRow};
 use catena_domain::{ErrorKind, Seq, TenantId};
 use catena_index::{Generation, IndexError, LiveTable, RowInput};
-use catena_runtime::clock;
+use catena_runtime::clock::{self, Stopwatch};
 use tokio::sync::Mutex;
 
 use crate::{Ingest, IngestError, Shared};
@@ -36,10 +36,15 @@ pub enum Freshness {
     Searchable,
 }
 
+/// How far apart publications are that nobody waits for. One alone is made at once; of an import, what comes in between
+/// becomes one segment, which spares the disk that questions are recorded on.
+const APART: Duration = Duration::from_millis(200);
+
 /// One tenant's turn-taking.
 #[derive(Default)]
 pub(crate) struct Publisher {
-    pub(crate) turn: Mutex<()>,
+    /// Whose turn it is, and when the last one ended.
+    pub(crate) turn: Mutex<Option<Stopwatch>>,
     /// Held while a job of the tenant is at work.
     pub(crate) job: Mutex<()>,
     scheduled: AtomicBool,
@@ -84,6 +89,8 @@ impl Ingest {
         }
         let (ingest, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
+            let last = *publisher.turn.lock().await;
+            clock::pause(last.map_or(Duration::ZERO, |last| APART.saturating_sub(last.elapsed()))).await;
             for wait in RETRY_AFTER {
                 let error = match ingest.publish(&tenant).await {
                     // What was to be published went with its tenant.
@@ -107,9 +114,10 @@ impl Ingest {
         let publisher = self.publisher(tenant).await;
         let (shared, scope) = (Arc::clone(&self.0), Scope::service(tenant));
         let work = tokio::spawn(async move {
-            let _turn = publisher.turn.lock().await;
+            let mut turn = publisher.turn.lock().await;
             publisher.scheduled.store(false, Ordering::Release);
             let published = publish(&shared, &scope).await;
+            *turn = Some(Stopwatch::start());
             let lacks_room = published.as_ref().is_err_and(IngestError::is_for_want_of_room);
             publisher.lacks_room.store(lacks_room, Ordering::Release);
             published

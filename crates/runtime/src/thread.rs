@@ -1,15 +1,11 @@
 //! Threads of our own. Each has a name, so that a profile or a stack dump can be read.
 //!
-//! Promises: a thread that works in the background yields the processor to one that somebody waits for, as soon as that
-//! one has work. Does not: starve the background, which keeps about a tenth of a processor that is wanted by both.
+//! Promises: a thread that works in the background runs only where no other thread of this process wants the processor.
+//! Does not: promise the background any share while all processors are wanted by others.
 #![expect(clippy::disallowed_methods, reason = "this module is where threads are started")]
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
-
-/// How far threads in the background stand back, as `nice` counts. Ten steps are a tenth of the share.
-#[cfg(target_os = "linux")]
-const BACKGROUND_NICENESS: i32 = 10;
 
 /// Whom a thread works for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +28,25 @@ pub fn spawn(name: &str, priority: Priority, work: impl FnOnce() + Send + 'stati
 pub(crate) fn stand_back(priority: Priority) {
     if priority == Priority::Background {
         #[cfg(target_os = "linux")]
-        if let Err(error) = rustix::process::setpriority_process(None, BACKGROUND_NICENESS) {
-            tracing::debug!(%error, "a background thread keeps the usual priority");
+        if let Err(error) = linux::be_idle() {
+            tracing::debug!(?error, "a background thread keeps the usual priority");
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    };
+    use thread_priority::{Error, ThreadPriority};
+
+    /// Of this kind, because a processor that runs nothing else counts as free when another thread wakes up: a lower
+    /// `nice` value alone lets that thread wait behind its equals on another processor.
+    pub(super) const POLICY: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+
+    pub(super) fn be_idle() -> Result<(), Error> {
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, POLICY)
     }
 }
 
@@ -42,11 +54,12 @@ pub(crate) fn stand_back(priority: Priority) {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use thread_priority::unix::thread_schedule_policy;
 
-    fn niceness(priority: Priority) -> i32 {
+    fn is_idle(priority: Priority) -> bool {
         let (sender, receiver) = mpsc::channel();
         let thread = spawn("try", priority, move || {
-            let _ = sender.send(rustix::process::getpriority_process(None).unwrap());
+            let _ = sender.send(thread_schedule_policy().unwrap() == linux::POLICY);
         });
         thread.unwrap().join().unwrap();
         receiver.recv().unwrap()
@@ -54,8 +67,7 @@ mod tests {
 
     #[test]
     fn only_the_thread_in_the_background_stands_back() {
-        let own = rustix::process::getpriority_process(None).unwrap();
-        assert_eq!(niceness(Priority::Background), BACKGROUND_NICENESS.max(own));
-        assert_eq!(niceness(Priority::Foreground), own);
+        assert!(is_idle(Priority::Background));
+        assert!(!is_idle(Priority::Foreground));
     }
 }
