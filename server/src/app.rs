@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use catena_access::KeyHash;
 use catena_catalog::Catalog;
-use catena_embedding::{Embedder, open_model};
+use catena_embedding::{Embedder, Reranker, open_model};
 use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_retrieval::Retrieval;
@@ -56,11 +56,13 @@ impl App {
         let catalog =
             Catalog::open(&settings.data, &settings.database).await.context("the catalog cannot be opened")?;
         let embedder = embedder(&settings)?;
+        let reranker = reranker(&settings)?;
         let compute = Compute::start(settings.workers, Priority::Foreground)?;
         let behind = Compute::start(settings.workers, Priority::Background)?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));
         let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind);
-        let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone());
+        let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())
+            .with_reranker(reranker);
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;
         let oidc = Oidc::new(&settings.oidc)?;
         let app = Self(Arc::new(Parts {
@@ -169,6 +171,14 @@ impl App {
 fn embedder(settings: &Settings) -> anyhow::Result<Embedder> {
     let model = open_model(&settings.models, &settings.model, &settings.allowed_models).map_err(explain)?;
     Embedder::start(model, &settings.place()).map_err(explain)
+}
+
+/// The model that reorders passages, where one is set up.
+fn reranker(settings: &Settings) -> anyhow::Result<Option<Reranker>> {
+    let Some(name) = &settings.reranker else { return Ok(None) };
+    let explain = |error| anyhow::Error::new(error).context(format!("the reranker {name} cannot start"));
+    let model = open_model(&settings.models, name, &settings.allowed_models).map_err(explain)?;
+    Reranker::start(model, &settings.place()).map(Some).map_err(explain)
 }
 
 fn explain(error: catena_embedding::EmbeddingError) -> anyhow::Error {

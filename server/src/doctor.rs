@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use catena_catalog::{Catalog, CatalogError, Database};
 use catena_domain::TenantId;
-use catena_embedding::{Device, Embedder, ModelSpec, Place, check_library, find_library, open_model};
+use catena_embedding::{Device, Embedder, ModelSpec, Place, Reranker, check_library, find_library, open_model};
 use catena_runtime::clock::Stopwatch;
 
 use crate::oidc::{Oidc, Trust};
@@ -82,6 +82,9 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let can_compute = is_remote || library(settings.onnxruntime.as_deref(), settings.device, &mut say);
     if let (true, Some(model)) = (can_compute, model) {
         say(embedding(model, settings).await);
+    }
+    if let Some(name) = &settings.reranker {
+        say(reranking(name, settings).await);
     }
     let (usage, found) = data(&settings.data, &settings.database).await;
     say(found);
@@ -156,6 +159,22 @@ async fn embedding(model: ModelSpec, settings: &Settings) -> Finding {
             }
         }
         Err(error) => missing("embedding", error.to_string()),
+    }
+}
+
+/// Whether the reranker that is set can judge.
+async fn reranking(name: &str, settings: &Settings) -> Finding {
+    const WHAT: &str = "reranker";
+    let place = Place { workers: NonZeroUsize::MIN, ..settings.place() };
+    let opened = open_model(&settings.models, name, &settings.allowed_models);
+    let reranker = match opened.and_then(|model| Reranker::start(model, &place)) {
+        Ok(reranker) => reranker,
+        Err(error) => return missing(WHAT, error.to_string()),
+    };
+    let watch = Stopwatch::start();
+    match reranker.judge(&nobody(), TEST_TEXT, vec![TEST_TEXT.to_owned()]).await {
+        Ok(_) => good(WHAT, format!("{} judged a text in {:.1} ms", reranker.name(), watch.elapsed_ms())),
+        Err(error) => missing(WHAT, error.to_string()),
     }
 }
 

@@ -74,6 +74,10 @@ struct ContextInput {
     /// Only documents of these sources, with these attributes.
     #[serde(default)]
     filter: Option<FilterBody>,
+    /// Whether a second, slower model is to put the best passages in order, for questions that the plain order answers
+    /// badly. Not everywhere is one set up; the answer says so.
+    #[serde(default)]
+    rerank: bool,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -86,6 +90,10 @@ struct SearchInput {
     /// Only documents of these sources, with these attributes.
     #[serde(default)]
     filter: Option<FilterBody>,
+    /// Whether a second, slower model is to put the best passages in order, for questions that the plain order answers
+    /// badly. Not everywhere is one set up; the answer says so.
+    #[serde(default)]
+    rerank: bool,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -119,6 +127,7 @@ impl Door {
             mode: None,
             limits: LimitsBody::default(),
             min_seq: None,
+            rerank: input.rerank,
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "context").await?;
@@ -147,6 +156,7 @@ impl Door {
             mode: None,
             filter: input.filter.unwrap_or_default(),
             min_seq: None,
+            rerank: input.rerank,
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "search").await?;

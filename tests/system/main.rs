@@ -31,6 +31,8 @@ mod record;
 #[cfg(test)]
 mod reindex;
 #[cfg(test)]
+mod rerank;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod tenants;

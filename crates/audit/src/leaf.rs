@@ -84,6 +84,8 @@ pub struct Draft {
     pub generation: Option<String>,
     /// The recipe under which it was answered or written.
     pub recipe: Option<String>,
+    /// The reranker that had the last word on the answer's order: its name and its fingerprint.
+    pub reranker: Option<String>,
     /// The hash of the access lists that decided.
     pub policy: Option<String>,
     /// The SHA-256 of the request, in hexadecimal.
@@ -108,6 +110,7 @@ impl Draft {
             seq: None,
             generation: None,
             recipe: None,
+            reranker: None,
             policy: None,
             request_sha256: None,
         }

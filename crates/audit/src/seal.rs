@@ -53,6 +53,8 @@ struct Leaf<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     recipe: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reranker: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_sha256: Option<&'a str>,
@@ -101,6 +103,7 @@ pub fn seal(chain: Chain<'_>, index: u64, at: Timestamp, previous: &LeafHash, dr
         seq: draft.seq,
         generation: texts.generation.as_deref(),
         recipe: texts.recipe.as_deref(),
+        reranker: texts.reranker.as_deref(),
         policy: texts.policy.as_deref(),
         request_sha256: texts.request_sha256.as_deref(),
         objects_total: None,
@@ -148,6 +151,7 @@ struct Texts {
     reason: Option<String>,
     generation: Option<String>,
     recipe: Option<String>,
+    reranker: Option<String>,
     policy: Option<String>,
     request_sha256: Option<String>,
     objects: Vec<ObjectTexts>,
@@ -170,6 +174,7 @@ impl Texts {
             reason: cut_some(&draft.reason),
             generation: cut_some(&draft.generation),
             recipe: cut_some(&draft.recipe),
+            reranker: cut_some(&draft.reranker),
             policy: cut_some(&draft.policy),
             request_sha256: cut_some(&draft.request_sha256),
             objects: draft
@@ -218,8 +223,8 @@ mod tests {
 
     fn draft() -> impl Strategy<Value = Draft> {
         let objects = prop::collection::vec((text(), prop::option::of(text()), prop::option::of(text())), 0..20);
-        (prop::array::uniform8(text()), objects, 1usize..60).prop_map(|(texts, objects, times)| {
-            let [request, actor, user, principal, reason, generation, recipe, policy] = texts;
+        (prop::array::uniform9(text()), objects, 1usize..60).prop_map(|(texts, objects, times)| {
+            let [request, actor, user, principal, reason, generation, recipe, reranker, policy] = texts;
             let objects: Vec<Object> = objects
                 .into_iter()
                 .map(|(id, sha256, rule)| Object { sha256, rule, ..Object::new("passage", id) })
@@ -232,6 +237,7 @@ mod tests {
                 reason: Some(reason),
                 generation: Some(generation),
                 recipe: Some(recipe),
+                reranker: Some(reranker),
                 policy: Some(policy),
                 objects,
                 ..Draft::new(request, "context")

@@ -40,12 +40,14 @@ pub struct Citation {
     pub quote: String,
     /// SHA-256 of the version's whole normalised text, in hexadecimal.
     pub text_sha256: String,
-    /// The score that the passage was ranked by, 0 to 1 within this query.
+    /// The score that the search ranked the passage by, 0 to 1 within this query.
     pub score: f32,
     /// The lexical arm's part.
     pub lexical: Option<f32>,
     /// The dense arm's part.
     pub dense: Option<f32>,
+    /// The reranker's number, if it judged the passage; only comparable within one reranker.
+    pub rerank: Option<f32>,
     /// When the original was changed last.
     pub modified_at: Option<Timestamp>,
     /// When this version came into the catalog.
@@ -71,6 +73,7 @@ impl Citation {
             score: passage.rank.score,
             lexical: passage.rank.lexical,
             dense: passage.rank.dense,
+            rerank: passage.judged,
             modified_at: stored.modified_at,
             indexed_at: stored.indexed_at,
             trust: stored.attributes.get(TRUST_ATTRIBUTE).cloned().unwrap_or_else(|| TRUST_UNKNOWN.to_owned()),
@@ -114,6 +117,7 @@ pub struct SearchAnswer {
     /// Where the time went.
     pub timings: Timings,
     dropped: usize,
+    reranker: Option<String>,
 }
 
 pub(crate) fn search(view: &View, admitted: Admitted, top_k: usize, timings: Timings) -> SearchAnswer {
@@ -125,11 +129,13 @@ pub(crate) fn search(view: &View, admitted: Admitted, top_k: usize, timings: Tim
         degraded: admitted.degraded,
         timings,
         dropped: admitted.dropped,
+        reranker: admitted.reranker,
     }
 }
 
 impl SearchAnswer {
     pub(crate) fn record(&self, draft: Draft) -> Draft {
+        let draft = Draft { reranker: self.reranker.clone(), ..draft };
         filled(draft, &self.results, self.dropped, self.seq, &self.generation, &self.recipe)
     }
 }
@@ -173,6 +179,7 @@ pub struct ContextAnswer {
     /// Where the time went.
     pub timings: Timings,
     dropped: usize,
+    reranker: Option<String>,
 }
 
 impl ContextAnswer {
@@ -195,11 +202,13 @@ impl ContextAnswer {
             degraded: packed.degraded,
             timings,
             dropped: packed.dropped,
+            reranker: packed.reranker,
             text: packed.text,
         }
     }
 
     pub(crate) fn record(&self, draft: Draft) -> Draft {
+        let draft = Draft { reranker: self.reranker.clone(), ..draft };
         filled(draft, &self.citations, self.dropped, self.seq, &self.generation, &self.recipe)
     }
 

@@ -16,6 +16,8 @@ pub struct Passage {
     pub rank: Ranked,
     /// Its text and where it comes from.
     pub stored: StoredPassage,
+    /// The reranker's number, if it judged the passage.
+    pub judged: Option<f32>,
 }
 
 /// Passages that passed the gate, in their order.
@@ -24,6 +26,8 @@ pub struct Admitted {
     pub(crate) list: Vec<Passage>,
     pub(crate) dropped: usize,
     pub(crate) degraded: Vec<String>,
+    /// The reranker that put them in their order, by name and fingerprint; none if the order is that of the fusion.
+    pub(crate) reranker: Option<String>,
 }
 
 impl Admitted {
@@ -44,7 +48,7 @@ impl Admitted {
             .list
             .into_iter()
             .zip(stored)
-            .filter_map(|(rank, stored)| Some(Passage { rank, stored: stored? }))
+            .filter_map(|(rank, stored)| Some(Passage { rank, stored: stored?, judged: None }))
             .collect();
         let dropped = asked - list.len();
         if dropped > 0 {
@@ -52,6 +56,44 @@ impl Admitted {
             metrics::counter!("catena_gate_dropped_total").increment(dropped as u64);
             tracing::info!(tenant = %scope.tenant(), dropped, "the gate dropped passages that the index took for visible");
         }
-        Ok(Self { list, dropped, degraded: fused.degraded })
+        Ok(Self { list, dropped, degraded: fused.degraded, reranker: None })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use catena_access::Who;
+    use catena_access::acl::{Grant, Rule};
+    use catena_domain::{AclId, DocNo, DocumentId, Span, Timestamp, VersionNo};
+    use catena_index::RowKey;
+
+    use super::*;
+
+    /// A passage that the gate might have let in, for the stages behind it.
+    pub(crate) fn passage(doc: u32, chunk: u32, span: (usize, usize), lead: &str, text: &str) -> Passage {
+        let key = RowKey { doc: DocNo(doc), version: VersionNo(1), chunk };
+        let rank = Ranked { key, score: 0.5, lexical: None, dense: None, cosine: Some(0.6) };
+        let stored = StoredPassage {
+            document: DocumentId::new(&format!("doc-{doc}.md")).unwrap(),
+            doc: DocNo(doc),
+            version: VersionNo(1),
+            title: "Keys".into(),
+            uri: None,
+            attributes: std::collections::BTreeMap::new(),
+            source: None,
+            modified_at: None,
+            indexed_at: Timestamp(0),
+            chunk,
+            chunks_total: 3,
+            span: Span { start: span.0 as u32, end: span.1 as u32 },
+            headings: vec!["Rotation".into()],
+            lines: (chunk * 2 + 1, chunk * 2 + 1),
+            lead: lead.into(),
+            text: text.into(),
+            text_sha256: [0; 32],
+            rule: Rule { by: Grant::Entry(Who::Everyone.into()), cleared: None },
+            acl: AclId(0),
+        };
+        Passage { rank, stored, judged: None }
     }
 }

@@ -1,7 +1,8 @@
 //! A question becomes ranked passages, or a context: the best passages that fit a token budget, each with a citation.
 //!
 //! A query is a chain of types, and each stage accepts only the one before:
-//! [`Candidates`] → [`Fused`] → [`Admitted`] → [`Packed`](pack::Packed).
+//! [`Candidates`] → [`Fused`] → [`Admitted`] → [`Packed`](pack::Packed). What is admitted may be put in another order by
+//! a reranker, which sees nothing else.
 //! So the gate cannot be skipped, and neither can the record: an answer is made only together with its leaf.
 //!
 //! Promises: no passage leaves that the current access list does not admit at that moment; every quote is its span of
@@ -18,6 +19,7 @@ mod live;
 pub mod pack;
 mod render;
 pub mod request;
+mod rerank;
 pub mod timings;
 mod view;
 
@@ -28,7 +30,7 @@ use catena_access::Scope;
 use catena_audit::{Draft, LeafRef};
 use catena_catalog::Catalog;
 use catena_domain::{ContextId, RecipeId, TenantId};
-use catena_embedding::Embedder;
+use catena_embedding::{Embedder, Reranker};
 use catena_index::Index;
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::{Compute, random};
@@ -43,6 +45,7 @@ pub use timings::Timings;
 use candidates::Candidates;
 use fuse::Fused;
 use gate::Admitted;
+use request::Order;
 use view::View;
 
 /// Tenants whose live tables are kept warm.
@@ -57,6 +60,7 @@ const CONTEXT_CANDIDATES: usize = 60;
 pub struct Retrieval {
     catalog: Catalog,
     embedder: Embedder,
+    reranker: Option<Reranker>,
     index: Arc<Index>,
     compute: Compute,
     recipe: RecipeId,
@@ -68,7 +72,13 @@ impl Retrieval {
     #[must_use]
     pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute, recipe: RecipeId) -> Self {
         let live = Arc::new(live::LiveTables::new(LIVE_TABLES_MAX));
-        Self { catalog, embedder, index, compute, recipe, live }
+        Self { catalog, embedder, reranker: None, index, compute, recipe, live }
+    }
+
+    /// The same, with a reranker for the requests that ask for one.
+    #[must_use]
+    pub fn with_reranker(self, reranker: Option<Reranker>) -> Self {
+        Self { reranker, ..self }
     }
 
     /// Forgets what is kept in memory of a tenant that is gone.
@@ -118,7 +128,7 @@ impl Retrieval {
         Ok((answer, leaf))
     }
 
-    /// Everything up to and including the gate, which searches and contexts share.
+    /// Everything up to the passages in their final order, which searches and contexts share.
     async fn admit(
         &self,
         scope: &Scope,
@@ -129,7 +139,12 @@ impl Retrieval {
         let mut timings = Timings::default();
         let candidates = Candidates::find(self, scope, &view, question, wanted, &mut timings).await?;
         let fused = Fused::rank(candidates, question.mode, wanted);
-        let admitted = Admitted::through(&self.catalog, scope, &view, fused).await?;
+        let mut admitted = Admitted::through(&self.catalog, scope, &view, fused).await?;
+        if question.order == Order::Reranked {
+            let watch = Stopwatch::start();
+            admitted = rerank::rerank(self.reranker.as_ref(), scope.tenant(), &question.query, admitted).await;
+            timings.rerank = Some(watch.elapsed_ms());
+        }
         Ok((view, admitted, timings))
     }
 }

@@ -71,6 +71,7 @@ pub struct Packed {
     pub(crate) left: Vec<Left>,
     pub(crate) dropped: usize,
     pub(crate) degraded: Vec<String>,
+    pub(crate) reranker: Option<String>,
 }
 
 /// Packs `admitted` into `budget`.
@@ -81,7 +82,7 @@ pub fn pack(
     rules: &PackRules,
     secret: &[u8; 32],
 ) -> Result<Packed, RetrievalError> {
-    let Admitted { list, dropped, degraded } = admitted;
+    let Admitted { list, dropped, degraded, reranker } = admitted;
     let any = !list.is_empty();
     // The mark comes from all candidates, so that the text's size can be counted before it is known which of them stay.
     let mark = render::mark(secret, query, list.iter().map(|passage| passage.stored.text.as_str()));
@@ -95,7 +96,7 @@ pub fn pack(
         let text = render_all(&passages, &mark);
         let tokens_used = budget.tokenizer.count(&text);
         if tokens_used <= budget.tokens {
-            return Ok(Packed { text, tokens_used, budget, passages, left, dropped, degraded });
+            return Ok(Packed { text, tokens_used, budget, passages, left, dropped, degraded, reranker });
         }
         let Some(passage) = chosen.pop() else {
             return Err(RetrievalError::Internal("an empty context is over every budget".into()));
@@ -211,44 +212,12 @@ fn render_all(passages: &[Merged], mark: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuse::Ranked;
-    use catena_access::Who;
-    use catena_access::acl::{Grant, Rule};
-    use catena_catalog::StoredPassage;
-    use catena_domain::{AclId, DocNo, DocumentId, Timestamp};
-    use catena_index::RowKey;
+    use crate::gate::tests::passage;
     use catena_text::tokens::Tokenizer;
     use proptest::prelude::*;
 
     const TEXT: &str = "Keys are rotated every ninety days.\n\nThe old key stays valid for one day.\n\n\
                         Nobody rotates keys on a Friday.";
-
-    fn passage(doc: u32, chunk: u32, span: (usize, usize), lead: &str, text: &str) -> Passage {
-        let key = RowKey { doc: DocNo(doc), version: VersionNo(1), chunk };
-        let rank = Ranked { key, score: 0.5, lexical: None, dense: None, cosine: Some(0.6) };
-        let stored = StoredPassage {
-            document: DocumentId::new(&format!("doc-{doc}.md")).unwrap(),
-            doc: DocNo(doc),
-            version: VersionNo(1),
-            title: "Keys".into(),
-            uri: None,
-            attributes: std::collections::BTreeMap::new(),
-            source: None,
-            modified_at: None,
-            indexed_at: Timestamp(0),
-            chunk,
-            chunks_total: 3,
-            span: Span { start: span.0 as u32, end: span.1 as u32 },
-            headings: vec!["Rotation".into()],
-            lines: (chunk * 2 + 1, chunk * 2 + 1),
-            lead: lead.into(),
-            text: text.into(),
-            text_sha256: [0; 32],
-            rule: Rule { by: Grant::Entry(Who::Everyone.into()), cleared: None },
-            acl: AclId(0),
-        };
-        Passage { rank, stored }
-    }
 
     /// The three paragraphs of [`TEXT`] as chunks of document `doc`.
     fn chunks(doc: u32) -> Vec<Passage> {
@@ -264,7 +233,7 @@ mod tests {
     }
 
     fn packed(list: Vec<Passage>, tokens: usize, per_document: usize) -> Result<Packed, RetrievalError> {
-        let admitted = Admitted { list, dropped: 0, degraded: vec![] };
+        let admitted = Admitted { list, dropped: 0, degraded: vec![], reranker: None };
         let budget = Budget { tokens, tokenizer: Tokenizer::O200kBase };
         pack(admitted, "rotate keys", budget, &PackRules { per_document }, &[7; 32])
     }
@@ -333,7 +302,7 @@ mod tests {
                 .map(|(at, text)| passage(at as u32 / 3, at as u32 % 3, (0, text.len()), " ", text)).collect();
             let candidates = list.len();
             let tokenizer = if cl100k { Tokenizer::Cl100kBase } else { Tokenizer::O200kBase };
-            let admitted = Admitted { list, dropped: 0, degraded: vec![] };
+            let admitted = Admitted { list, dropped: 0, degraded: vec![], reranker: None };
             match pack(admitted, "q", Budget { tokens, tokenizer }, &PackRules { per_document: 2 }, &[1; 32]) {
                 Ok(packed) => {
                     prop_assert!(packed.tokens_used <= tokens);

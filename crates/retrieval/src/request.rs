@@ -19,6 +19,16 @@ pub enum Mode {
     Dense,
 }
 
+/// Who has the last word on the order of passages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Order {
+    /// The arms, fused.
+    #[default]
+    Fused,
+    /// The reranker.
+    Reranked,
+}
+
 /// A request that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
@@ -92,6 +102,7 @@ pub struct Question {
     pub(crate) mode: Mode,
     pub(crate) filter: Filter,
     pub(crate) min_seq: Option<Seq>,
+    pub(crate) order: Order,
 }
 
 impl Question {
@@ -104,7 +115,13 @@ impl Question {
         if query.len() > limits::QUERY_BYTES_MAX {
             return Err(RequestError::LongQuery { bytes: query.len() });
         }
-        Ok(Self { query: query.to_owned(), mode, filter, min_seq })
+        Ok(Self { query: query.to_owned(), mode, filter, min_seq, order: Order::Fused })
+    }
+
+    /// The same, with the reranker's word on the order of what it finds.
+    #[must_use]
+    pub fn reranked(self) -> Self {
+        Self { order: Order::Reranked, ..self }
     }
 }
 

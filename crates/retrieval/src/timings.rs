@@ -7,6 +7,8 @@ pub struct Timings {
     pub embed: f64,
     /// Both arms, without the embedding.
     pub search: f64,
+    /// Reranking; none if nobody asked for it.
+    pub rerank: Option<f64>,
     /// Packing.
     pub pack: f64,
     /// Everything but the record.

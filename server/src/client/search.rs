@@ -32,6 +32,9 @@ struct Asked {
     /// Answer only from an index that has applied at least this write.
     #[arg(long)]
     min_seq: Option<u64>,
+    /// Let the service's reranker put the best passages in order, if it has one.
+    #[arg(long)]
+    rerank: bool,
     #[command(flatten)]
     whom: AsWhom,
     #[command(flatten)]
@@ -52,6 +55,7 @@ impl Asked {
             ("mode", self.mode.as_ref().map(|mode| json!(mode))),
             ("filter", (!filter.is_empty()).then_some(Value::Object(filter))),
             ("min_seq", self.min_seq.map(|seq| json!(seq))),
+            ("rerank", self.rerank.then_some(json!(true))),
             ("as", self.whom.body()),
         ];
         body.extend(parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))));
@@ -117,6 +121,12 @@ struct Passage {
     lines: [u32; 2],
     text: String,
     score: f32,
+    scores: Scores,
+}
+
+#[derive(Deserialize)]
+struct Scores {
+    rerank: Option<f32>,
 }
 
 #[derive(Deserialize)]
@@ -134,7 +144,10 @@ fn found(found: Found) -> String {
     let rows = found.results.into_iter().enumerate().map(|(at, passage)| {
         let place = format!("{} v{}:{}-{}", passage.document, passage.version, passage.lines[0], passage.lines[1]);
         let text = excerpt(&clean(&passage.text), EXCERPT_CHARACTERS);
-        [(at + 1).to_string(), format!("{:.3}", passage.score), place, passage.heading.join(" > "), text]
+        // What the reranker ordered shows the number that it is ordered by as well.
+        let judged = passage.scores.rerank.map(|number| format!(" ({number:.3})")).unwrap_or_default();
+        let score = format!("{:.3}{judged}", passage.score);
+        [(at + 1).to_string(), score, place, passage.heading.join(" > "), text]
     });
     table(["#", "score", "document", "heading", "text"], rows)
 }
@@ -258,12 +271,12 @@ mod tests {
         let budget = json!({"tokens": 800, "tokenizer": "o200k_base"});
         assert_eq!(body("--tokens 800"), json!({"query": "why?", "budget": budget}));
         let full = "--tokens 800 --mode dense --source a --source b --attribute lang=en --attribute lang=de \
-                    --attribute k=a=b --as-user ann --as-group x,y --min-seq 4 --per-document 2";
+                    --attribute k=a=b --as-user ann --as-group x,y --min-seq 4 --per-document 2 --rerank";
         assert_eq!(
             body(full),
             json!({"query": "why?", "budget": budget, "mode": "dense", "min_seq": 4, "limits": {"per_document": 2},
                 "filter": {"source": ["a", "b"], "attributes": {"lang": ["en", "de"], "k": ["a=b"]}},
-                "as": {"user": "ann", "groups": ["x", "y"]}})
+                "as": {"user": "ann", "groups": ["x", "y"]}, "rerank": true})
         );
     }
 }

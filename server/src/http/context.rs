@@ -67,6 +67,9 @@ pub(crate) struct ContextBody {
     /// Answer only from an index that has applied at least this write.
     #[serde(default)]
     min_seq: Option<u64>,
+    /// Whether a reranker is to put the best passages in order. Costs up to 300 ms.
+    #[serde(default)]
+    rerank: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -194,6 +197,7 @@ pub(crate) struct ContextAsk {
     pub(crate) mode: Option<String>,
     pub(crate) limits: LimitsBody,
     pub(crate) min_seq: Option<u64>,
+    pub(crate) rerank: bool,
 }
 
 /// Makes a context for HTTP and MCP alike.
@@ -205,6 +209,7 @@ pub(crate) async fn run(
 ) -> Result<ContextAnswerBody, Problem> {
     let tokenizer: Tokenizer = ask.budget.tokenizer.parse().map_err(catena_ingest::IngestError::Text)?;
     let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.min_seq)?;
+    let question = if ask.rerank { question.reranked() } else { question };
     let budget = Budget { tokens: ask.budget.tokens, tokenizer };
     let rules = PackRules { per_document: ask.limits.per_document.unwrap_or(PER_DOCUMENT_DEFAULT) };
     let request = ContextRequest::new(question, budget, rules)?;
@@ -237,6 +242,7 @@ pub(crate) async fn context(
         mode: body.mode,
         limits: body.limits,
         min_seq: body.min_seq,
+        rerank: body.rerank,
     };
     Ok(Body(run(&app, &caller, &scope, ask).await?))
 }

@@ -82,12 +82,17 @@ pub(crate) struct SearchBody {
     /// Answer only from an index that has applied at least this write.
     #[serde(default)]
     min_seq: Option<u64>,
+    /// Whether a reranker is to put the best passages in order. Costs up to 300 ms.
+    #[serde(default)]
+    rerank: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
 pub(crate) struct Scores {
     lexical: Option<f64>,
     dense: Option<f64>,
+    /// The reranker's number; only passages that it judged have one, and it orders them.
+    rerank: Option<f64>,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -105,6 +110,7 @@ pub(crate) struct ResultBody {
     /// Bytes of the version's normalised text.
     span: [u32; 2],
     text: String,
+    /// 0 to 1 within this answer, as the search ranked it; a reranker changes the order and not the score.
     score: f64,
     scores: Scores,
 }
@@ -113,6 +119,8 @@ pub(crate) struct ResultBody {
 pub(crate) struct TimingsBody {
     embed: f64,
     search: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerank: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pack: Option<f64>,
     total: f64,
@@ -124,6 +132,7 @@ impl TimingsBody {
         Self {
             embed: rounded(timings.embed),
             search: rounded(timings.search),
+            rerank: timings.rerank.map(rounded),
             pack: pack.map(rounded),
             total: rounded(timings.total),
         }
@@ -154,7 +163,11 @@ fn result_body(citation: Citation, tenant: &str) -> ResultBody {
         span: [citation.span.start, citation.span.end],
         text: citation.quote,
         score: wire::score(citation.score),
-        scores: Scores { lexical: citation.lexical.map(wire::score), dense: citation.dense.map(wire::score) },
+        scores: Scores {
+            lexical: citation.lexical.map(wire::score),
+            dense: citation.dense.map(wire::score),
+            rerank: citation.rerank.map(wire::score),
+        },
     }
 }
 
@@ -177,6 +190,7 @@ pub(crate) struct SearchAsk {
     pub(crate) mode: Option<String>,
     pub(crate) filter: FilterBody,
     pub(crate) min_seq: Option<u64>,
+    pub(crate) rerank: bool,
 }
 
 pub(crate) fn question(
@@ -197,6 +211,7 @@ pub(crate) async fn run(
     ask: SearchAsk,
 ) -> Result<SearchAnswerBody, Problem> {
     let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.min_seq)?;
+    let question = if ask.rerank { question.reranked() } else { question };
     let request = SearchRequest::new(question, ask.top_k.unwrap_or(TOP_K_DEFAULT))?;
     caller.trail.asked(ask.query.as_bytes());
     let (answer, leaf) = app.retrieval().search(scope, &request, caller.trail.draft("search", StatusCode::OK)).await?;
@@ -220,7 +235,13 @@ pub(crate) async fn search(
 ) -> Result<Body<SearchAnswerBody>, Problem> {
     caller.trail.doing("search");
     let scope = caller.enter_as(&app, &tenant, Right::Read, on_behalf(body.on_behalf)?).await?;
-    let ask =
-        SearchAsk { query: body.query, top_k: body.top_k, mode: body.mode, filter: body.filter, min_seq: body.min_seq };
+    let ask = SearchAsk {
+        query: body.query,
+        top_k: body.top_k,
+        mode: body.mode,
+        filter: body.filter,
+        min_seq: body.min_seq,
+        rerank: body.rerank,
+    };
     Ok(Body(run(&app, &caller, &scope, ask).await?))
 }
