@@ -37,13 +37,9 @@ impl Admitted {
         view: &View,
         fused: Fused,
     ) -> Result<Self, CatalogError> {
-        let keys: Vec<PassageKey> = fused
-            .list
-            .iter()
-            .map(|ranked| PassageKey { doc: ranked.key.doc, version: ranked.key.version, chunk: ranked.key.chunk })
-            .collect();
+        let asked = fused.list.len();
+        let keys: Vec<PassageKey> = fused.list.iter().map(key).collect();
         let stored = catalog.passages(scope, &view.recipe, &keys).await?;
-        let asked = keys.len();
         let list: Vec<Passage> = fused
             .list
             .into_iter()
@@ -51,12 +47,33 @@ impl Admitted {
             .filter_map(|(rank, stored)| Some(Passage { rank, stored: stored?, judged: None }))
             .collect();
         let dropped = asked - list.len();
-        if dropped > 0 {
-            // A write between the view and the gate does this too; a count that keeps rising does not.
-            metrics::counter!("catena_gate_dropped_total").increment(dropped as u64);
-            tracing::info!(tenant = %scope.tenant(), dropped, "the gate dropped passages that the index took for visible");
-        }
+        count(scope, dropped);
         Ok(Self { list, dropped, degraded: fused.degraded, reranker: None })
+    }
+
+    /// Decides once more, after a wait in which access may have been taken away. The order stays.
+    pub(crate) async fn again(mut self, catalog: &Catalog, scope: &Scope, view: &View) -> Result<Self, CatalogError> {
+        let asked = self.list.len();
+        let keys: Vec<PassageKey> = self.list.iter().map(|passage| key(&passage.rank)).collect();
+        let stored = catalog.passages(scope, &view.recipe, &keys).await?;
+        let admitted = self.list.into_iter().zip(stored);
+        self.list = admitted.filter_map(|(passage, stored)| Some(Passage { stored: stored?, ..passage })).collect();
+        let dropped = asked - self.list.len();
+        count(scope, dropped);
+        self.dropped += dropped;
+        Ok(self)
+    }
+}
+
+fn key(ranked: &Ranked) -> PassageKey {
+    PassageKey { doc: ranked.key.doc, version: ranked.key.version, chunk: ranked.key.chunk }
+}
+
+fn count(scope: &Scope, dropped: usize) {
+    if dropped > 0 {
+        // A write between the view and the gate does this too; a count that keeps rising does not.
+        metrics::counter!("catena_gate_dropped_total").increment(dropped as u64);
+        tracing::info!(tenant = %scope.tenant(), dropped, "the gate dropped passages that the index took for visible");
     }
 }
 

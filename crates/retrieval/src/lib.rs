@@ -143,6 +143,7 @@ impl Retrieval {
         if question.order == Order::Reranked {
             let watch = Stopwatch::start();
             admitted = rerank::rerank(self.reranker.as_ref(), scope.tenant(), &question.query, admitted).await;
+            admitted = admitted.again(&self.catalog, scope, &view).await?;
             timings.rerank = Some(watch.elapsed_ms());
         }
         Ok((view, admitted, timings))
