@@ -23,6 +23,8 @@ mod isolation;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
 mod once;
