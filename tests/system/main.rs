@@ -33,6 +33,8 @@ mod record;
 #[cfg(test)]
 mod reindex;
 #[cfg(test)]
+mod remote_model;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod tenants;
