@@ -275,8 +275,8 @@ fn as_text(it: &Measured) -> String {
 fn beside(machine: &Machine) -> String {
     match machine.load_before {
         Some(load) if load > 0.3 * machine.processors as f64 => format!(
-            "The machine was not idle: its load in the minute before was {load:.1} on {} processors. What else runs makes \
-             these figures worse; measure again when it is quiet.",
+            "The machine was not idle: its load in the minute before was {load:.1} on {} processors. Documents are embedded \
+             behind whatever else runs, so these figures are worse than its best; measure again when it is quiet.",
             machine.processors
         ),
         _ => "What else runs on the machine makes these figures worse.".to_owned(),

@@ -207,9 +207,11 @@ fn same(report: &mut Report, alone: &[Seen], together: &[Seen]) {
 fn similar(report: &mut Report, alone: &[Seen], together: &[Seen]) {
     let product = |one: &Seen, other: &Seen| one.values.iter().zip(&other.values).map(|(a, b)| a * b).sum::<f64>();
     let cosine = |(one, other)| product(one, other) / (product(one, one) * product(other, other)).sqrt();
-    let least = alone.iter().zip(together).map(cosine).fold(1.0, f64::min);
+    let cosines: Vec<f64> = alone.iter().zip(together).map(cosine).collect();
+    let least = cosines.iter().copied().fold(1.0, f64::min);
     let are_same = alone.iter().zip(together).all(|(one, other)| one.bits == other.bits);
-    if least.is_nan() || least < REMOTE_LIKENESS {
+    // A vector of zeros is like none, and its cosine is no number.
+    if !cosines.iter().all(|cosine| *cosine >= REMOTE_LIKENESS) {
         let text = format!("a text alone and the same beside others are alike to {least:.4} only");
         report.say(Grade::Wrong, "sameness", text);
     } else if are_same {
