@@ -38,7 +38,8 @@ pub(crate) fn stand_back(priority: Priority) {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use std::sync::mpsc;
