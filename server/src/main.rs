@@ -1,7 +1,7 @@
 //! `catena`: one program for the service and for those who use it.
 //!
-//! `serve` runs the service, `doctor` says what it would find, `backup` and `restore` read and write where it keeps what it
-//! knows; every other command is a client of the HTTP API.
+//! `serve` runs the service, `doctor` says what it would find, `model` looks after embedding models, `backup` and `restore`
+//! read and write where it keeps what it knows; every other command is a client of the HTTP API.
 
 mod allowance;
 mod app;
@@ -12,6 +12,7 @@ mod doctor;
 mod folder;
 mod http;
 mod mcp;
+mod models;
 mod oidc;
 mod operator;
 mod room;
@@ -40,6 +41,8 @@ enum Command {
     Serve(ServeArguments),
     /// Say what is found, what is missing and how to mend it.
     Doctor(ServeArguments),
+    /// List, fetch, check and measure embedding models. Needs no running service.
+    Model(models::ModelArguments),
     /// Write all that the service knows into one file, also while it runs. The file holds the installation's secret,
     /// unless it is of one tenant.
     Backup(backup::BackupArguments),
@@ -97,6 +100,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(arguments) => doctor::run(&arguments.settings()?).await,
+        Command::Model(arguments) => models::run(arguments).await,
         Command::Backup(arguments) => backup::backup(arguments).await,
         Command::Restore(arguments) => backup::restore(arguments).await,
         Command::Client(command) => client::run(command).await,

@@ -23,6 +23,8 @@ mod isolation;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
 mod once;
@@ -30,6 +32,8 @@ mod once;
 mod record;
 #[cfg(test)]
 mod reindex;
+#[cfg(test)]
+mod remote_model;
 #[cfg(test)]
 mod rerank;
 #[cfg(test)]

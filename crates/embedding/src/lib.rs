@@ -36,5 +36,5 @@ pub use error::EmbeddingError;
 pub use library::check_library;
 pub use locate::find_library;
 pub use model::{Allowed, DEFAULT_MODEL, ModelSpec, find_model, inspect_model, open_model};
-pub use registry::{Registered, pull_model, registry};
+pub use registry::{Pulled, Registered, pull_model, registry};
 pub use remote::Secret;

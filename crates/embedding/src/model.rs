@@ -43,6 +43,11 @@ impl Allowed {
         Self(fingerprints.into_iter().collect())
     }
 
+    /// The fingerprints that an administrator named, beside the project's own.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Whether a model with this fingerprint may be opened.
     #[must_use]
     pub fn has(&self, fingerprint: &str) -> bool {
@@ -132,6 +137,18 @@ impl ModelSpec {
     #[must_use]
     pub fn dimension(&self) -> usize {
         self.facts.description.dimension
+    }
+
+    /// Tokens that the model reads at once, the tokenizer's own marks and the prefixes included.
+    #[must_use]
+    pub fn window_tokens(&self) -> usize {
+        self.facts.description.max_tokens
+    }
+
+    /// Whether its vectors have length one.
+    #[must_use]
+    pub fn normalises(&self) -> bool {
+        self.facts.description.normalise
     }
 
     /// Tokens that a document's text may have, as `Embedder::count_tokens` counts them: the model's window less the

@@ -73,8 +73,17 @@ pub fn registry() -> Vec<Registered> {
     all
 }
 
+/// The folder of a model that was wished for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pulled {
+    /// It was fetched.
+    Fetched(PathBuf),
+    /// It was there already, and was not fetched again.
+    WasThere(PathBuf),
+}
+
 /// Fetches a model of the registry into a folder below `models_dir`, if it is not there. It can take minutes and blocks.
-pub fn pull_model(models_dir: &Path, name: &str) -> Result<PathBuf, EmbeddingError> {
+pub fn pull_model(models_dir: &Path, name: &str) -> Result<Pulled, EmbeddingError> {
     match find(name) {
         Some(entry) => bring(&entry, models_dir),
         None => Err(EmbeddingError::ModelMissing { name: name.to_owned(), models_dir: models_dir.to_owned() }),
@@ -153,7 +162,7 @@ fn prefixes(repository: &str) -> (&'static str, &'static str) {
 }
 
 /// The model's folder below `models_dir`, fetched if it is not there.
-pub(crate) fn bring(entry: &Entry, models_dir: &Path) -> Result<PathBuf, EmbeddingError> {
+fn bring(entry: &Entry, models_dir: &Path) -> Result<Pulled, EmbeddingError> {
     let hub = Hub {
         endpoint: catena_runtime::environment::variable("HF_ENDPOINT"),
         token: catena_runtime::environment::variable("HF_TOKEN"),
@@ -168,10 +177,10 @@ struct Hub {
     token: Option<String>,
 }
 
-fn bring_from(hub: Hub, entry: &Entry, models_dir: &Path) -> Result<PathBuf, EmbeddingError> {
+fn bring_from(hub: Hub, entry: &Entry, models_dir: &Path) -> Result<Pulled, EmbeddingError> {
     let folder = models_dir.join(entry.name.to_ascii_lowercase());
     if folder.join(DESCRIPTION).is_file() {
-        return Ok(folder);
+        return Ok(Pulled::WasThere(folder));
     }
     let not_fetched = |reason: String| EmbeddingError::ModelNotFetched {
         name: entry.name.clone(),
@@ -189,7 +198,7 @@ fn bring_from(hub: Hub, entry: &Entry, models_dir: &Path) -> Result<PathBuf, Emb
     assemble(entry, &fetched, &folder).map_err(|error| not_fetched(error.to_string()))?;
     // What is left there are second copies; a failure to remove them costs only room.
     let _ = std::fs::remove_dir_all(&cache);
-    Ok(folder)
+    Ok(Pulled::Fetched(folder))
 }
 
 enum Event {
@@ -387,7 +396,9 @@ mod tests {
             }
         })?;
         let hub = Hub { endpoint: Some(endpoint), token: None };
-        let folder = bring_from(hub.clone(), &entry, models.path())?;
+        let Pulled::Fetched(folder) = bring_from(hub.clone(), &entry, models.path())? else {
+            return Err("nothing was there".into());
+        };
         let description: Description = toml::from_str(&std::fs::read_to_string(folder.join(DESCRIPTION))?)?;
         assert_eq!(description.max_tokens, 100);
         assert_eq!((description.precision, description.dimension), (Some(Precision::Int4), 768));
@@ -400,7 +411,7 @@ mod tests {
         assert_eq!(std::fs::read(folder.join(GRAPH))?, body("/onnx/model_q4.onnx"));
         assert_eq!(std::fs::read_dir(models.path())?.count(), 1, "nothing else is left");
         let gone = Hub { endpoint: Some("http://127.0.0.1:9".to_owned()), token: None };
-        assert_eq!(bring_from(gone, &entry, models.path())?, folder);
+        assert_eq!(bring_from(gone, &entry, models.path())?, Pulled::WasThere(folder));
         Ok(())
     }
 

@@ -96,11 +96,17 @@ impl Upstream {
         let wrong = |reason: &dyn std::fmt::Display| facts.unusable(format!("[remote] url {}: {reason}", remote.url));
         let address = format!("{}/embeddings", remote.url.trim_end_matches('/'));
         let address = reqwest::Url::parse(&address).map_err(|error| wrong(&error))?;
-        let loopback = matches!(address.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        if key.is_some() && address.scheme() != "https" && !loopback {
+        let breaker = Breaker::new();
+        let upstream = Self { facts: Arc::clone(facts), address, model: remote.model.clone(), key, breaker };
+        if upstream.key.is_some() && upstream.address.scheme() != "https" && !upstream.is_here() {
             return Err(wrong(&"a key is only sent over https, or to this machine"));
         }
-        Ok(Self { facts: Arc::clone(facts), address, model: remote.model.clone(), key, breaker: Breaker::new() })
+        Ok(upstream)
+    }
+
+    /// Whether it is on this machine.
+    fn is_here(&self) -> bool {
+        matches!(self.address.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
     /// A connection for one worker.
@@ -109,11 +115,12 @@ impl Upstream {
             .enable_all()
             .build()
             .map_err(|source| EmbeddingError::Thread { source })?;
-        let http = Http::builder()
-            .connect_timeout(CONNECT_DEADLINE)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| self.facts.unusable(error.to_string()))?;
+        let mut http = Http::builder().connect_timeout(CONNECT_DEADLINE).redirect(reqwest::redirect::Policy::none());
+        if self.is_here() {
+            // The key may go over plain HTTP to this machine, so nothing stands in between.
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| self.facts.unusable(error.to_string()))?;
         Ok(Client { upstream: Arc::clone(self), http, waiting })
     }
 
@@ -244,10 +251,10 @@ impl Client {
                 Failure::Passing { wait, .. } => {
                     upstream.breaker.failed();
                     metrics::counter!("catena_embedding_server_retries_total").increment(1);
-                    let wait = wait.unwrap_or(pause).min(LONGEST_PAUSE);
-                    // Workers that failed together do not come back together.
+                    // Workers that failed together do not come back together, and never before they were asked to.
                     let [chance] = random::bytes().unwrap_or([u8::MAX]);
-                    clock::pause(wait / 2 + wait / 2 * u32::from(chance) / u32::from(u8::MAX)).await;
+                    let apart = pause * u32::from(chance) / u32::from(u8::MAX);
+                    clock::pause(wait.map_or(pause / 2, |wait| wait.min(LONGEST_PAUSE)) + apart / 2).await;
                     pause *= 2;
                 }
             }
@@ -300,6 +307,7 @@ async fn bounded(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8
 
 /// One vector for each text, in their order.
 fn ordered(response: Response, texts: usize, dimension: usize) -> Result<Vec<Vec<f32>>, String> {
+    let given = response.data.len();
     let mut by_index: HashMap<usize, Vec<f32>> =
         response.data.into_iter().map(|datum| (datum.index, datum.embedding)).collect();
     let mut vectors = Vec::with_capacity(texts);
@@ -310,7 +318,7 @@ fn ordered(response: Response, texts: usize, dimension: usize) -> Result<Vec<Vec
         }
         vectors.push(vector);
     }
-    if by_index.is_empty() { Ok(vectors) } else { Err("its answer has more vectors than there are texts".to_owned()) }
+    if given == texts { Ok(vectors) } else { Err("its answer has more vectors than there are texts".to_owned()) }
 }
 
 /// What went wrong with a connection, down to its cause, without the address (which may hold a password).
@@ -345,6 +353,7 @@ mod tests {
             (vec![(0, one), (0, one)], "no vector for text 1"),
             (vec![(0, one), (1, &[1.0])], "have 1 numbers"),
             (vec![(0, one), (1, one), (2, one)], "more vectors"),
+            (vec![(0, one), (1, one), (1, &[2.0, 2.0])], "more vectors"),
         ] {
             let error = ordered(response(&data), 2, 2).unwrap_err();
             assert!(error.contains(wrong), "{error}");

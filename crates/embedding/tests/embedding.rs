@@ -127,6 +127,7 @@ async fn a_model_says_what_it_is() -> Outcome {
     assert_eq!(model.precision(), Some(Precision::Int8));
     // A window of 256 tokens less the two marks of the tokenizer.
     assert_eq!((model.name(), model.dimension(), model.max_tokens()), (DEFAULT_MODEL, 384, 254));
+    assert_eq!((model.window_tokens(), model.normalises()), (256, true));
     assert_eq!((embedder.name(), embedder.dimension(), embedder.max_tokens()), (DEFAULT_MODEL, 384, 254));
     assert_eq!(embedder.fingerprint(), model.fingerprint());
     assert_eq!(model.fingerprint().len(), 64);
@@ -329,6 +330,7 @@ fn a_model_that_nobody_allowed_does_not_run_until_somebody_does() -> Outcome {
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.to_string().contains(fingerprint) && error.to_string().contains("allowed_models"), "{error}");
     let allowed = Allowed::with([fingerprint.clone()]);
+    assert_eq!(allowed.named().collect::<Vec<_>>(), [fingerprint]);
     assert_eq!(open_model(Path::new("/nowhere"), path, &allowed)?.fingerprint(), fingerprint);
     Ok(())
 }

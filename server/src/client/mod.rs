@@ -13,7 +13,7 @@ mod ingest;
 mod jobs;
 mod keys;
 mod labels;
-mod output;
+pub(crate) mod output;
 mod quarantine;
 mod search;
 mod sse;
@@ -66,7 +66,7 @@ pub(crate) enum ClientCommand {
 
 /// How a command ended that did not break off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+pub(crate) enum Ended {
     /// All was done.
     Done,
     /// Something of it was not, and was named.
@@ -90,6 +90,11 @@ pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
         ClientCommand::Audit(command) => audit::run(command).await,
         ClientCommand::Mcp(arguments) => bridge::run(arguments).await,
     };
+    code(ended)
+}
+
+/// The exit code of a command that ended so.
+pub(crate) fn code(ended: anyhow::Result<Ended>) -> anyhow::Result<ExitCode> {
     match ended {
         Ok(Ended::Done) => Ok(ExitCode::SUCCESS),
         Ok(Ended::Failed) => Ok(ExitCode::FAILURE),

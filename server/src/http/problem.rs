@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use catena_access::Right;
 use catena_catalog::{CatalogError, Exceeded, Quota};
 use catena_domain::{ErrorKind, limits};
+use catena_embedding::EmbeddingError;
 use catena_ingest::IngestError;
 use catena_retrieval::RetrievalError;
 use catena_text::TextError;
@@ -214,6 +215,22 @@ impl Problem {
         }
         Self::of_kind(kind, &error.to_string())
     }
+
+    /// What kept a text from having vectors. Where another server is, is for the log alone.
+    fn of_embedding(error: &EmbeddingError) -> Self {
+        let problem = Self::of_error(error.kind(), error);
+        match error {
+            EmbeddingError::RemoteAway { .. } => Self::unavailable(
+                "The server that embeds texts is away, so nothing was written. Try again in a moment; the service asks \
+                 that server again by itself.",
+            ),
+            EmbeddingError::RemoteRefused { .. } => Self::unavailable(
+                "The server that embeds texts gives no vectors that fit the model, so nothing was written. The operator \
+                 finds the cause in the log by the x-request-id of this answer.",
+            ),
+            _ => problem,
+        }
+    }
 }
 
 fn text_code(error: &TextError) -> (&'static str, &'static str) {
@@ -267,6 +284,7 @@ impl From<IngestError> for Problem {
             IngestError::AclNeeded => {
                 Self::invalid(sentence(&error.to_string())).named("acl-needed", "Who may read it must be said")
             }
+            IngestError::Embedding(error) => Self::of_embedding(&error),
             error => Self::of_error(error.kind(), &error),
         }
     }

@@ -11,6 +11,8 @@ use crate::harness::{Home, place};
 
 /// A refusal comes before anybody wonders whether the program hangs.
 const SOON: Duration = Duration::from_secs(10);
+/// The default model.
+const MODEL: &str = "all-minilm-l6-v2-int8";
 
 #[track_caller]
 fn assert_refused(ended: &Ended, words: &[&str]) {
@@ -42,8 +44,8 @@ async fn assert_unharmed(home: &Home, key: &str) {
 /// A folder of models in which the default one can be spoiled.
 fn models(home: &Home) -> std::path::PathBuf {
     let models = home.path().join("models");
-    let from = place::provision().join("models/all-minilm-l6-v2");
-    let to = models.join("all-minilm-l6-v2");
+    let from = place::provision().join("models").join(MODEL);
+    let to = models.join(MODEL);
     fs::create_dir_all(&to).expect("a folder for a model");
     for entry in fs::read_dir(from).expect("the provisioned model").flatten() {
         fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy of the model");
@@ -82,14 +84,14 @@ async fn a_model_that_is_missing_or_damaged_is_named() {
     let (home, key) = data().await;
     let with = |models: &Path| home.serve().variable("CATENA_MODELS", models.display());
     let none = home.path().join("no-models");
-    assert_refused(&with(&none).ended().await, &["no-models", "all-minilm-l6-v2"]);
+    assert_refused(&with(&none).ended().await, &["no-models", MODEL]);
     let unknown = home.serve().variable("CATENA_MODEL", "no-such-model").ended().await;
     assert_refused(&unknown, &["no-such-model"]);
 
     let models = models(&home);
-    let model = models.join("all-minilm-l6-v2");
+    let model = models.join(MODEL);
     with(&models).start().await.stop().await;
-    for (file, what) in [("model.onnx", "damaged"), ("tokenizer.json", "damaged")] {
+    for (file, what) in [("model.onnx", "damaged"), ("weights.safetensors", "damaged"), ("tokenizer.json", "damaged")] {
         let path = model.join(file);
         let whole = fs::read(&path).expect("a file of the model");
         overwrite(&path, |bytes| {
