@@ -121,7 +121,7 @@ impl Upstream {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| self.facts.unusable(error.to_string()))?;
-        Ok(Client { upstream: Arc::clone(self), http, waiting })
+        Ok(Client { upstream: Arc::clone(self), http, waiting: Some(waiting) })
     }
 
     fn away(&self, reason: impl Into<String>) -> EmbeddingError {
@@ -141,7 +141,17 @@ impl Upstream {
 pub(crate) struct Client {
     upstream: Arc<Upstream>,
     http: Http,
-    waiting: Runtime,
+    /// There until it is dropped.
+    waiting: Option<Runtime>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // A client whose neighbour could not be made is dropped where others wait, and there a runtime may not block.
+        if let Some(waiting) = self.waiting.take() {
+            waiting.shutdown_background();
+        }
+    }
 }
 
 /// A text that may be sent.
@@ -173,7 +183,8 @@ impl<A: Vector> Worker<A> for Client {
             return Work::default();
         }
         let deadline = if A::ROLE == Role::Query { QUERY_DEADLINE } else { DOCUMENTS_DEADLINE };
-        let called = self.waiting.block_on(async {
+        let Some(waiting) = &self.waiting else { return Work::default() };
+        let called = waiting.block_on(async {
             tokio::select! {
                 vectors = tokio::time::timeout(deadline, self.call(&texts)) => vectors.unwrap_or_else(|_| {
                     self.upstream.breaker.failed();

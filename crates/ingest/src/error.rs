@@ -53,6 +53,16 @@ impl IngestError {
         }
     }
 
+    /// What a tenant's administrators may read of it: where the operator's servers are is no part of that.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Embedding(EmbeddingError::RemoteAway { .. } | EmbeddingError::RemoteRefused { .. }) => {
+                "the server that runs the model gives no vectors; ask for the re-index again when it does".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -65,5 +75,23 @@ impl IngestError {
             Self::Compute(_) => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Unavailable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_does_not_name_the_operators_servers() {
+        let (address, reason) = ("https://inside.example/v1/embeddings".to_owned(), "refused".to_owned());
+        for error in [
+            EmbeddingError::RemoteAway { address: address.clone(), reason: reason.clone() },
+            EmbeddingError::RemoteRefused { address: address.clone(), reason: reason.clone() },
+        ] {
+            let told = IngestError::from(error).told();
+            assert!(!told.contains("inside.example"), "{told}");
+        }
+        assert_eq!(IngestError::AclNeeded.told(), IngestError::AclNeeded.to_string());
     }
 }

@@ -90,7 +90,7 @@ impl Ingest {
             }
             Err(Interrupted::Failed(error)) => {
                 tracing::error!(%tenant, job = %job.id, %error, kind = error.kind().as_str(), "a job failed");
-                JobEnd::Failed(error.to_string())
+                JobEnd::Failed(error.told())
             }
         }
     }
