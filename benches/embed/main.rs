@@ -80,6 +80,8 @@ enum Alone {
     Bare(One),
     /// A query's time, alone and under load.
     Latency(One),
+    /// A tenant that loads documents into a service.
+    Load(served::Load),
 }
 
 #[derive(clap::Args)]
@@ -94,9 +96,13 @@ struct One {
 
 impl One {
     fn texts(&self) -> anyhow::Result<Vec<String>> {
-        let lines = std::fs::read_to_string(&self.texts)?;
-        lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+        read_texts(&self.texts)
     }
+}
+
+fn read_texts(file: &Path) -> anyhow::Result<Vec<String>> {
+    let lines = std::fs::read_to_string(file)?;
+    lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
 /// What a measurement of throughput says.
@@ -127,6 +133,7 @@ fn main() -> anyhow::Result<()> {
         None => run(&whole, &runtime),
         Some(Alone::Bare(one)) => print(&bare::measure(&one.model, &one.texts()?)?),
         Some(Alone::Ours(one)) => print(&runtime.block_on(ours::throughput(&one.model, one.texts()?))?),
+        Some(Alone::Load(load)) => print(&runtime.block_on(served::load(load))?),
         Some(Alone::Latency(one)) => print(&runtime.block_on(ours::latency(&one.model, one.texts()?, one.seconds))?),
     }
 }
@@ -155,7 +162,7 @@ fn run(whole: &Whole, runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
         let measured: ours::Latency = alone("latency", folder, file.path(), whole.seconds)?;
         println!("{:<24} {measured}", name(folder));
     }
-    runtime.block_on(served::neighbours(&whole.program, &texts, whole.seconds))
+    runtime.block_on(served::neighbours(&whole.program, &texts, file.path(), whole.seconds))
 }
 
 /// Rounds of everything that embeds the same texts.

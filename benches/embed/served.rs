@@ -1,12 +1,16 @@
 //! What one tenant notices of another that loads documents, over HTTP.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use catena_benches::{OPERATOR_KEY, Service, percentile};
-use futures::{StreamExt as _, stream};
+use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
 use tokio::time::Instant;
 
 /// Writes that the loading tenant keeps under way.
@@ -20,8 +24,38 @@ struct Tenant {
     key: String,
 }
 
+/// A tenant that loads documents for a while.
+#[derive(Args)]
+pub(crate) struct Load {
+    #[arg(long)]
+    base: String,
+    #[arg(long)]
+    key: String,
+    #[arg(long)]
+    texts: PathBuf,
+    #[arg(long)]
+    seconds: u64,
+}
+
+/// Loads documents and says how many.
+pub(crate) async fn load(load: Load) -> anyhow::Result<usize> {
+    let texts = crate::read_texts(&load.texts)?;
+    let tenant = Tenant { client: reqwest::Client::new(), base: load.base, key: load.key };
+    let (begin, duration) = (Instant::now(), Duration::from_secs(load.seconds));
+    // Each text is new to the tenant: nothing of it can be answered from the cache.
+    stream::iter(0_usize..)
+        .take_while(|_| std::future::ready(begin.elapsed() < duration))
+        .map(|number| {
+            let (tenant, text) = (&tenant, &texts[number % texts.len()]);
+            async move { tenant.put(&format!("l{number}"), &format!("number {number}. {text}")).await }
+        })
+        .buffer_unordered(WRITES_AT_ONCE)
+        .try_fold(0, |sum, ()| std::future::ready(Ok(sum + 1)))
+        .await
+}
+
 /// Prints one tenant's query times without and with the other's load.
-pub(crate) async fn neighbours(program: &Path, texts: &[String], seconds: u64) -> anyhow::Result<()> {
+pub(crate) async fn neighbours(program: &Path, texts: &[String], file: &Path, seconds: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let service = Service::start(program, folder.path(), &[]).await?;
     let client = reqwest::Client::new();
@@ -34,23 +68,16 @@ pub(crate) async fn neighbours(program: &Path, texts: &[String], seconds: u64) -
     let duration = Duration::from_secs(seconds);
     asks.queries("warm", duration / 5).await?;
     let mut alone = asks.queries("alone", duration).await?;
-    let begin = Instant::now();
-    let load = async {
-        // Each text is new to the tenant: nothing of it can be answered from the cache.
-        let numbers = stream::iter(0_usize..).take_while(|_| std::future::ready(begin.elapsed() < duration));
-        let loads = &loads;
-        numbers
-            .map(|number| async move {
-                let text = &texts[number % texts.len()];
-                loads.put(&format!("l{number}"), &format!("number {number}. {text}")).await
-            })
-            .buffer_unordered(WRITES_AT_ONCE)
-            .fold(Ok(0_usize), |sum, put| std::future::ready(sum.and_then(|sum| put.map(|()| sum + 1))))
-            .await
-    };
-    let (loaded, written) = tokio::join!(asks.queries("loaded", duration), load);
-    let (mut loaded, written): (Vec<Duration>, anyhow::Result<usize>) = (loaded?, written);
-    let written = written?;
+    // In a process of its own: what the loading client does is no part of what the asking one waits for.
+    let mut load = Command::new(std::env::current_exe()?)
+        .args(["load", "--base", &loads.base, "--key", &loads.key, "--seconds", &seconds.to_string(), "--texts"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut loaded = asks.queries("loaded", duration).await?;
+    let mut written = String::new();
+    load.stdout.take().context("the loading process has no output")?.read_to_string(&mut written).await?;
+    let written: usize = written.trim().parse().context("the loading process failed")?;
     println!(
         "\none tenant's hybrid search over HTTP ({KNOWN} documents, each query new), alone and while another loads \
          {WRITES_AT_ONCE} documents at a time ({:.0} a second):",
