@@ -22,6 +22,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use catena_embedding::{Allowed, Embedder, Place, open_model};
+use catena_runtime::environment;
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
@@ -210,7 +211,7 @@ fn throughputs(whole: &Whole, folders: &[PathBuf], texts: &Path) -> anyhow::Resu
 
 /// A measurement in a process of its own.
 fn alone<T: for<'a> Deserialize<'a>>(part: &str, model: &Path, texts: &Path, seconds: u64) -> anyhow::Result<T> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(environment::executable()?);
     command.arg(part).arg("--model").arg(model).arg("--texts").arg(texts);
     if seconds > 0 {
         command.args(["--seconds", &seconds.to_string()]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use catena_benches::percentile;
 use catena_domain::TenantId;
 use catena_embedding::Embedder;
+use catena_runtime::clock;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -108,7 +109,7 @@ async fn queries(embedder: &Embedder, part: &str, duration: Duration) -> anyhow:
         let watch = Instant::now();
         embedder.embed_query(&tenant, &text).await?;
         times.push(watch.elapsed());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        clock::pause(Duration::from_millis(5)).await;
     }
     Ok(times)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use catena_benches::{OPERATOR_KEY, Service, percentile};
+use catena_runtime::{clock, environment};
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
@@ -69,7 +70,7 @@ pub(crate) async fn neighbours(program: &Path, texts: &[String], file: &Path, se
     asks.queries("warm", duration / 5).await?;
     let mut alone = asks.queries("alone", duration).await?;
     // In a process of its own: what the loading client does is no part of what the asking one waits for.
-    let mut load = Command::new(std::env::current_exe()?)
+    let mut load = Command::new(environment::executable()?)
         .args(["load", "--base", &loads.base, "--key", &loads.key, "--seconds", &seconds.to_string(), "--texts"])
         .arg(file)
         .stdout(Stdio::piped())
@@ -124,7 +125,7 @@ impl Tenant {
             let answer = answer.send().await?.error_for_status()?;
             answer.bytes().await?;
             times.push(watch.elapsed());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            clock::pause(Duration::from_millis(5)).await;
         }
         Ok(times)
     }
