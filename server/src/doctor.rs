@@ -149,13 +149,13 @@ async fn embedding(model: ModelSpec, settings: &Settings) -> Finding {
         Ok(vector) => {
             let (numbers, ms) = (vector.values.len(), watch.elapsed_ms());
             let text = format!("a text became {numbers} numbers in {ms:.1} ms");
-            match device {
-                Some(device) if device != settings.device => {
+            match (device, embedder.device_missed()) {
+                (Some(device), Some(reason)) => {
                     let (wanted, used) = (settings.device.as_str(), device.as_str());
-                    remark("embedding", format!("{text}, on {used}: {wanted} cannot be used, and the log says why"))
+                    remark("embedding", format!("{text}, on {used}: {wanted} cannot be used: {reason}"))
                 }
-                Some(device) => good("embedding", format!("{text}, on {}", device.as_str())),
-                None => good("embedding", text),
+                (Some(device), None) => good("embedding", format!("{text}, on {}", device.as_str())),
+                (None, _) => good("embedding", text),
             }
         }
         Err(error) => missing("embedding", error.to_string()),

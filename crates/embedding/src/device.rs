@@ -35,17 +35,22 @@ impl Device {
         }
     }
 
-    /// This device if it works, else the processor.
-    pub(crate) fn usable(self, attempt: impl FnOnce() -> Result<(), String>) -> Self {
-        let used = match self {
-            Self::Cpu => Self::Cpu,
-            Self::Cuda => attempt().map_or_else(fall_back, |()| Self::Cuda),
+    /// This device if it works, else the processor, and why.
+    pub(crate) fn usable(self, attempt: impl FnOnce() -> Result<(), String>) -> (Self, Option<String>) {
+        let missed = match self {
+            Self::Cpu => None,
+            Self::Cuda => attempt().err(),
         };
+        let used = if missed.is_some() { Self::Cpu } else { self };
+        if let Some(reason) = &missed {
+            tracing::warn!(reason, "the graphics card cannot be used, the processor embeds instead");
+            metrics::counter!("catena_embedding_device_fallbacks_total").increment(1);
+        }
         for device in [Self::Cpu, Self::Cuda] {
             let value = if device == used { 1.0 } else { 0.0 };
             metrics::gauge!("catena_embedding_device", "device" => device.as_str()).set(value);
         }
-        used
+        (used, missed)
     }
 
     /// Makes a session compute here.
@@ -68,13 +73,4 @@ impl Device {
             Self::Cuda => Err(ort::Error::new("this program was built without the feature `cuda`")),
         }
     }
-}
-
-fn fall_back(reason: String) -> Device {
-    tracing::warn!(
-        reason,
-        "the graphics card cannot be used, the processor embeds instead; `catena doctor` shows what was looked for"
-    );
-    metrics::counter!("catena_embedding_device_fallbacks_total").increment(1);
-    Device::Cpu
 }

@@ -60,6 +60,7 @@ pub struct Embedder(Arc<Parts>);
 struct Parts {
     facts: Arc<Facts>,
     device: Option<Device>,
+    device_missed: Option<String>,
     documents: Crew<DocumentVector>,
     queries: Crew<QueryVector>,
     recent: Recent,
@@ -80,12 +81,12 @@ impl Embedder {
     pub fn start(model: ModelSpec, place: &Place) -> Result<Self, EmbeddingError> {
         model.require(Kind::Embedder)?;
         let ModelSpec { facts, source } = model;
-        let (device, documents, queries) = match source {
+        let (device, device_missed, documents, queries) = match source {
             Source::Remote(remote) => {
                 let upstream = Arc::new(Upstream::new(&facts, &remote, place.remote_key.clone())?);
                 let workers = || (0..REMOTE_WORKERS).map(|_| upstream.client()).collect::<Result<Vec<_>, _>>();
                 let documents = Crew::start(DOCUMENTS, Priority::Background, workers()?)?;
-                (None, documents, Crew::start(QUERIES, Priority::Foreground, workers()?)?)
+                (None, None, documents, Crew::start(QUERIES, Priority::Foreground, workers()?)?)
             }
             Source::Graph(graph) => {
                 let engines = place.engines(&facts, graph)?;
@@ -94,10 +95,11 @@ impl Embedder {
                     (0..count).map(|_| engines.engine::<DocumentVector>()).collect::<Result<Vec<_>, _>>()?;
                 let queries = (0..count).map(|_| engines.engine::<QueryVector>()).collect::<Result<Vec<_>, _>>()?;
                 let documents = Crew::start(DOCUMENTS, Priority::Background, documents)?;
-                (Some(engines.device()), documents, Crew::start(QUERIES, Priority::Foreground, queries)?)
+                let queries = Crew::start(QUERIES, Priority::Foreground, queries)?;
+                (Some(engines.device()), engines.missed(), documents, queries)
             }
         };
-        Ok(Self(Arc::new(Parts { facts, device, documents, queries, recent: Recent::new() })))
+        Ok(Self(Arc::new(Parts { facts, device, device_missed, documents, queries, recent: Recent::new() })))
     }
 
     /// The model's name.
@@ -110,6 +112,12 @@ impl Embedder {
     #[must_use]
     pub fn device(&self) -> Option<Device> {
         self.0.device
+    }
+
+    /// Why it is not the device that was asked for, if it is not.
+    #[must_use]
+    pub fn device_missed(&self) -> Option<&str> {
+        self.0.device_missed.as_deref()
     }
 
     /// Numbers in a vector.

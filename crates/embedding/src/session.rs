@@ -45,6 +45,7 @@ pub(crate) struct Engines {
     graph: Graph,
     weights: Option<Weights>,
     device: Device,
+    missed: Option<String>,
 }
 
 impl Engines {
@@ -57,14 +58,20 @@ impl Engines {
     ) -> Result<Self, EmbeddingError> {
         let weights = graph.weights.take().map(|file| Weights::read(&file, graph.precision)).transpose();
         let weights = weights.map_err(|reason| facts.unusable(format!("its weights cannot be read: {reason}")))?;
-        let mut engines = Self { facts, environment, graph, weights, device: wanted };
-        engines.device = wanted.usable(|| engines.session(wanted).map(drop).map_err(|error| error.to_string()));
+        let mut engines = Self { facts, environment, graph, weights, device: wanted, missed: None };
+        (engines.device, engines.missed) =
+            wanted.usable(|| engines.session(wanted).map(drop).map_err(|error| error.to_string()));
         Ok(engines)
     }
 
     /// What computes.
     pub(crate) fn device(&self) -> Device {
         self.device
+    }
+
+    /// Why it is not what was asked for, if it is not.
+    pub(crate) fn missed(&self) -> Option<String> {
+        self.missed.clone()
     }
 
     /// A session for one worker, tried once on a short text.

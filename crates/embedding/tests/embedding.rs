@@ -357,6 +357,7 @@ async fn without_a_graphics_card_the_processor_does_the_work_and_says_so() -> Ou
         return Ok(());
     }
     assert_eq!(fallen_back.device(), Some(Device::Cpu));
+    assert!(fallen_back.device_missed().is_some_and(|reason| !reason.is_empty()));
     let text = texts(&["keys"]);
     let here = embedder(DEFAULT_MODEL)?.embed_documents(&tenant(), text.clone()).await?;
     assert_eq!(fallen_back.embed_documents(&tenant(), text).await?, here);

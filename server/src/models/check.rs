@@ -173,13 +173,14 @@ async fn embedder(report: &mut Report, model: ModelSpec, settings: &Settings) ->
 
 fn started(report: &mut Report, embedder: &Embedder, settings: &Settings, watch: &Stopwatch) {
     let took = milliseconds(watch.elapsed_ms());
-    match embedder.device() {
-        None => report.say(Grade::Ok, "loading", format!("nothing is loaded here; ready in {took}")),
-        Some(device) if device != settings.device => {
+    match (embedder.device(), embedder.device_missed()) {
+        (None, _) => report.say(Grade::Ok, "loading", format!("nothing is loaded here; ready in {took}")),
+        (Some(device), Some(reason)) => {
             let (wanted, used) = (settings.device.as_str(), device.as_str());
-            report.say(Grade::Note, "loading", format!("ready in {took}, on {used}, because {wanted} cannot be used"));
+            let text = format!("ready in {took}, on {used}, because {wanted} cannot be used: {reason}");
+            report.say(Grade::Note, "loading", text);
         }
-        Some(device) => report.say(Grade::Ok, "loading", format!("ready in {took}, on {}", device.as_str())),
+        (Some(device), None) => report.say(Grade::Ok, "loading", format!("ready in {took}, on {}", device.as_str())),
     }
 }
 
