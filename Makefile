@@ -5,6 +5,9 @@ CARGO ?= cargo
 # Where cargo builds; `run` starts the program from there.
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 RELEASED := $(or $(CARGO_TARGET_DIR),target)/release
+# What `bench-embed` measures; `PROFILE=dev` takes what `run` and `test` build, and spares a long build.
+PROFILE ?= release
+MEASURED := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # For `run` and `bench`: what goes to the program, as in `make run ARGS="--listen 127.0.0.1:9000"`.
 ARGS ?=
 
@@ -41,10 +44,9 @@ bench: ## Measure relevance, with optimised programs. Each question is a file in
 	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-relevance -- $(ARGS)
 
 bench-embed: ## Measure embedding beside the bare loop and Python, a query under load, and what neighbours notice.
-	$(PYTHON) deploy/provision/provision.py --with-benches
-	$(CARGO) build --locked --release --bin catena
-	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-embed -- \
-		--program $(RELEASED)/catena --python $(PYTHON) $(ARGS)
+	$(PYTHON) deploy/provision/provision.py --with-benches --precision fp32
+	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
+	$(MEASURED)/catena-bench-embed --program $(MEASURED)/catena --python $(PYTHON) $(ARGS)
 
 bench-catalog: provision ## Measure writes, the gate, revocation and idle tenants, on SQLite and PostgreSQL.
 	$(CARGO) build --locked --release --bin catena

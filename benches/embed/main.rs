@@ -41,8 +41,8 @@ struct Arguments {
 #[derive(clap::Args)]
 struct Whole {
     /// The folder that holds the collections.
-    #[arg(long, env = "CATENA_BENCH_DATA", default_value = "../shared/data/beir")]
-    data: PathBuf,
+    #[arg(long, env = "CATENA_BENCH_DATA")]
+    data: Option<PathBuf>,
     /// The collection.
     #[arg(long, default_value = "scifact")]
     set: String,
@@ -244,7 +244,8 @@ fn said<T: for<'a> Deserialize<'a>>(mut command: Command) -> anyhow::Result<T> {
 /// The first documents, cut to what the model reads.
 fn texts(whole: &Whole, model: &Path) -> anyhow::Result<Vec<String>> {
     let embedder = ours::start(model, NonZeroUsize::MIN)?;
-    let path = whole.data.join(&whole.set).join("corpus.jsonl");
+    let data = whole.data.as_ref().context("name the folder of collections with --data or CATENA_BENCH_DATA")?;
+    let path = data.join(&whole.set).join("corpus.jsonl");
     let lines = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let mut texts = Vec::with_capacity(whole.documents);
     for line in lines.lines().take(whole.documents) {
