@@ -27,6 +27,8 @@ impl Service {
             .arg(data)
             .args(more)
             .env("CATENA_OPERATOR_KEY", OPERATOR_KEY)
+            // A service refuses settings that it does not know, and this one is a bench's.
+            .env_remove("CATENA_BENCH_DATA")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
