@@ -11,7 +11,6 @@ use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_retrieval::Retrieval;
 use catena_runtime::Compute;
-use catena_runtime::thread::Priority;
 use catena_text::Tokenizer;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -57,8 +56,8 @@ impl App {
             Catalog::open(&settings.data, &settings.database).await.context("the catalog cannot be opened")?;
         let embedder = embedder(&settings)?;
         let reranker = reranker(&settings)?;
-        let compute = Compute::start(settings.workers, Priority::Foreground)?;
-        let behind = Compute::start(settings.workers, Priority::Background)?;
+        let compute = Compute::start(settings.workers, "questions")?;
+        let behind = Compute::start(settings.workers, "writes")?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));
         let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind);
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())

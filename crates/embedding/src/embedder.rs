@@ -85,7 +85,8 @@ impl Embedder {
             Source::Remote(remote) => {
                 let upstream = Arc::new(Upstream::new(&facts, &remote, place.remote_key.clone())?);
                 let workers = || (0..REMOTE_WORKERS).map(|_| upstream.client()).collect::<Result<Vec<_>, _>>();
-                let documents = Crew::start(DOCUMENTS, Priority::Background, workers()?)?;
+                // These wait more than they compute.
+                let documents = Crew::start(DOCUMENTS, Priority::Foreground, workers()?)?;
                 (None, None, documents, Crew::start(QUERIES, Priority::Foreground, workers()?)?)
             }
             Source::Graph(graph) => {
@@ -94,7 +95,8 @@ impl Embedder {
                 let documents =
                     (0..count).map(|_| engines.engine::<DocumentVector>()).collect::<Result<Vec<_>, _>>()?;
                 let queries = (0..count).map(|_| engines.engine::<QueryVector>()).collect::<Result<Vec<_>, _>>()?;
-                let documents = Crew::start(DOCUMENTS, Priority::Background, documents)?;
+                let relief = engines.engine::<DocumentVector>()?;
+                let documents = Crew::start(DOCUMENTS, Priority::Background, documents)?.relieved_by(relief)?;
                 let queries = Crew::start(QUERIES, Priority::Foreground, queries)?;
                 (Some(engines.device()), engines.missed(), documents, queries)
             }

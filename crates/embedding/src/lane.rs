@@ -7,8 +7,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use catena_domain::TenantId;
+use catena_runtime::clock::Stopwatch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::EmbeddingError;
@@ -75,6 +77,8 @@ struct Waiting<A> {
     lines: HashMap<TenantId, Line<A>>,
     /// The tenants whose lines are not empty, each once; the first has the next turn.
     turns: VecDeque<TenantId>,
+    /// When one of the usual workers took a turn last, or work came after there was none.
+    last_turn: Stopwatch,
     closed: bool,
     workers: usize,
 }
@@ -84,12 +88,15 @@ pub(crate) struct Lane<A> {
     name: &'static str,
     waiting: Mutex<Waiting<A>>,
     changed: Condvar,
+    /// For whoever waits for the lane to be neglected, and is not to be woken for each text.
+    ended: Condvar,
 }
 
 impl<A> Lane<A> {
     pub(crate) fn new(name: &'static str) -> Self {
-        let waiting = Waiting { lines: HashMap::new(), turns: VecDeque::new(), closed: false, workers: 0 };
-        Self { name, waiting: Mutex::new(waiting), changed: Condvar::new() }
+        let (lines, turns, last_turn) = (HashMap::new(), VecDeque::new(), Stopwatch::start());
+        let waiting = Waiting { lines, turns, last_turn, closed: false, workers: 0 };
+        Self { name, waiting: Mutex::new(waiting), changed: Condvar::new(), ended: Condvar::new() }
     }
 
     /// What the lane is called in metrics.
@@ -119,6 +126,9 @@ impl<A> Lane<A> {
         let was_empty = line.jobs.is_empty();
         line.jobs.push_back(Job { position, input, reply, place });
         if was_empty {
+            if waiting.turns.is_empty() {
+                waiting.last_turn = Stopwatch::start();
+            }
             waiting.turns.push_back(tenant.clone());
         }
         drop(waiting);
@@ -135,12 +145,34 @@ impl<A> Lane<A> {
             }
             match waiting.take_turn(turn) {
                 Some(jobs) if jobs.is_empty() => {}
-                Some(jobs) => return Some(jobs),
+                Some(jobs) => {
+                    waiting.last_turn = Stopwatch::start();
+                    return Some(jobs);
+                }
                 None => {
                     waiting.forget_idle_lines();
                     waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
                 }
             }
+        }
+    }
+
+    /// The same for a worker that steps in only when work has waited for `after` and nobody took any: the others do not get
+    /// the processor then.
+    pub(crate) fn next_neglected(&self, turn: Turn, after: Duration) -> Option<Vec<Job<A>>> {
+        let mut waiting = self.lock();
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            // Its own turns do not count: while the others do not come back, it goes on.
+            if waiting.last_turn.elapsed() >= after
+                && let Some(jobs) = waiting.take_turn(turn)
+                && !jobs.is_empty()
+            {
+                return Some(jobs);
+            }
+            waiting = self.ended.wait_timeout(waiting, after).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -154,6 +186,7 @@ impl<A> Lane<A> {
         }
         drop(waiting);
         self.changed.notify_all();
+        self.ended.notify_all();
     }
 
     #[cfg(test)]
@@ -318,6 +351,27 @@ mod tests {
         let _other = submit(&lane, "other", "o").await?;
         assert_eq!(taken(&lane, Turn::ONE), ["f"]);
         answers.push(waiting.await?);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_steps_in_does_so_only_when_work_waits_and_nobody_takes_it() -> Result<(), EmbeddingError> {
+        let lane = Arc::new(Lane::new("try"));
+        let (told, tells) = std::sync::mpsc::channel();
+        let relief = Arc::clone(&lane);
+        let work = move || {
+            let after = Duration::from_millis(150);
+            while let Some(jobs) = relief.next_neglected(MANY, after) {
+                let _ = told.send(jobs.len());
+            }
+        };
+        catena_runtime::thread::spawn("relief", catena_runtime::thread::Priority::Foreground, work).unwrap();
+        let _taken = submit(&lane, "a", "taken by a worker").await?;
+        assert_eq!(taken(&lane, MANY).len(), 1);
+        assert!(tells.recv_timeout(Duration::from_millis(400)).is_err());
+        let _left = submit(&lane, "a", "left alone").await?;
+        assert_eq!(tells.recv_timeout(Duration::from_secs(20)), Ok(1));
+        lane.close();
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use catena_catalog::{Catalog, Change, Database, Expect, GenerationState, JobStat
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Embedder, Place, open_model};
 use catena_index::Index;
-use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
 use catena_text::Format;
 use tempfile::TempDir;
@@ -72,7 +71,7 @@ impl Life {
     async fn begin(folder: &TempDir) -> Self {
         let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
-        let compute = Compute::start(NonZeroUsize::MIN, Priority::Foreground).unwrap();
+        let compute = Compute::start(NonZeroUsize::MIN, "try").unwrap();
         let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute);
         Self { ingest, catalog, index }
     }
