@@ -1,7 +1,8 @@
 //! Threads of our own. Each has a name, so that a profile or a stack dump can be read.
 //!
-//! Promises: a thread that works in the background runs only where no other thread of this process wants the processor.
-//! Does not: promise the background any share while all processors are wanted by others.
+//! Promises: a thread that works in the background leaves its processor to any usual thread that wants it, of this program
+//! or of another in the same share of the machine. Does not: promise the background more than a sliver while all processors
+//! are wanted by others.
 #![expect(clippy::disallowed_methods, reason = "this module is where threads are started")]
 
 use std::io;
