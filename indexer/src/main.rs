@@ -16,6 +16,7 @@ use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::telemetry::{self, LogFormat};
+use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
 use clap::{Parser, ValueEnum};
 
@@ -136,5 +137,7 @@ fn open(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<Ingest> {
     let embedder = Embedder::start(open_model(&models, &arguments.model, &allowed)?, &place)?;
     let open_tenants = NonZeroUsize::new(OPEN_TENANTS).unwrap_or(NonZeroUsize::MIN);
     let index = Arc::new(Index::new(arguments.data.join(INDEX_FOLDER), open_tenants));
-    Ok(Ingest::new(catalog.clone(), embedder, index, Compute::start(workers, "writes")?))
+    let writes = Compute::start(workers, "writes", Priority::Foreground)?;
+    let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
+    Ok(Ingest::new(catalog.clone(), embedder, index, writes, merges))
 }

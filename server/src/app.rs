@@ -1,5 +1,6 @@
 //! The parts of a running service, put together once.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,7 @@ use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_retrieval::Retrieval;
 use catena_runtime::Compute;
+use catena_runtime::thread::Priority;
 use catena_text::Tokenizer;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -56,10 +58,11 @@ impl App {
             Catalog::open(&settings.data, &settings.database).await.context("the catalog cannot be opened")?;
         let embedder = embedder(&settings)?;
         let reranker = reranker(&settings)?;
-        let compute = Compute::start(settings.workers, "questions")?;
-        let behind = Compute::start(settings.workers, "writes")?;
+        let compute = Compute::start(settings.workers, "questions", Priority::Foreground)?;
+        let behind = Compute::start(settings.workers, "writes", Priority::Foreground)?;
+        let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));
-        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind);
+        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind, merges);
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())
             .with_reranker(reranker);
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;

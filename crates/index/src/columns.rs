@@ -1,10 +1,13 @@
-//! The `rows` file: what each row is, column by column.
+//! The `rows` file: what each row is, column by column, and where each version's rows lie.
 //!
-//! Layout: document, version and chunk, then the number of terms of each field; a column is one `u32` a row.
+//! Layout: the number of runs; document, version and chunk, then the number of terms of each field, each column one `u32` a
+//! row; then the runs, in the order of their keys. A run is neighbouring rows of one version with chunks that follow each
+//! other. Rows may lie in any order: a merge leaves each segment's rows as they were, one segment after the other.
 
 use std::ops::Range;
 use std::path::Path;
 
+use bytemuck::{Pod, Zeroable};
 use catena_domain::{DocNo, VersionNo};
 use catena_kernels::Map;
 
@@ -19,6 +22,7 @@ const VERSION: usize = 1;
 const CHUNK: usize = 2;
 const TOKENS: usize = 3;
 const COLUMNS: usize = TOKENS + FIELDS;
+const HEAD_BYTES: usize = size_of::<u32>();
 
 /// The columns of a segment that is being built.
 pub(crate) struct ColumnsBuilder([Vec<u32>; COLUMNS]);
@@ -35,33 +39,96 @@ impl ColumnsBuilder {
         }
     }
 
+    /// Adds a row of another segment as it is.
+    pub(crate) fn copy(&mut self, from: &Columns, row: u32) {
+        for (column, values) in self.0.iter_mut().enumerate() {
+            values.push(from.column(column)[row as usize]);
+        }
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
+        let runs = self.runs();
+        let mut bytes = (runs.len() as u32).to_le_bytes().to_vec();
+        for column in &self.0 {
+            bytes.extend_from_slice(bytemuck::cast_slice(column));
+        }
+        bytes.extend_from_slice(bytemuck::cast_slice(&runs));
+        bytes
+    }
+
+    fn runs(&self) -> Vec<Run> {
+        let [docs, versions, chunks, ..] = &self.0;
+        let mut runs: Vec<Run> = Vec::new();
+        for (row, ((&doc, &version), &chunk)) in docs.iter().zip(versions).zip(chunks).enumerate() {
+            match runs.last_mut() {
+                Some(run) if (run.doc, run.version) == (doc, version) && run.chunk + run.count == chunk => {
+                    run.count += 1
+                }
+                _ => runs.push(Run { doc, version, chunk, row: row as u32, count: 1 }),
+            }
+        }
+        runs.sort_unstable_by_key(|run| run.key());
+        runs
     }
 }
 
-/// A run of neighbouring rows of one version.
+/// A run of neighbouring rows of one version, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub(crate) struct Run {
-    pub(crate) doc: DocNo,
-    pub(crate) version: VersionNo,
-    pub(crate) rows: Range<u32>,
+    doc: u32,
+    version: u32,
+    /// The first row's chunk.
+    chunk: u32,
+    row: u32,
+    count: u32,
+}
+
+impl Run {
+    pub(crate) fn doc(self) -> DocNo {
+        DocNo(self.doc)
+    }
+
+    pub(crate) fn version(self) -> VersionNo {
+        VersionNo(self.version)
+    }
+
+    pub(crate) fn rows(self) -> Range<u32> {
+        self.row..self.row + self.count
+    }
+
+    /// The first row's key.
+    fn key(self) -> RowKey {
+        RowKey { doc: self.doc(), version: self.version(), chunk: self.chunk }
+    }
+
+    /// The key that follows the last row's.
+    fn end(self) -> RowKey {
+        RowKey { chunk: self.chunk.saturating_add(self.count), ..self.key() }
+    }
 }
 
 /// The columns of a sealed segment.
 pub(crate) struct Columns {
     map: Map,
     rows: u32,
+    runs: usize,
 }
 
 impl Columns {
     pub(crate) fn open(path: &Path, map: Map, rows: u32) -> Result<Self, IndexError> {
-        if map.len() != rows as usize * COLUMNS * size_of::<u32>() {
+        let corrupt = |what: &str| IndexError::corrupt(path, what);
+        let runs = map.first_chunk::<HEAD_BYTES>().map(|head| u32::from_le_bytes(*head) as usize);
+        let runs = runs.ok_or_else(|| corrupt("it is too short"))?;
+        if map.len() != HEAD_BYTES + rows as usize * COLUMNS * size_of::<u32>() + runs * size_of::<Run>() {
             return Err(IndexError::corrupt(path, format!("{} bytes cannot be {rows} rows", map.len())));
         }
-        let columns = Self { map, rows };
-        let keys = (0..rows).map(|row| columns.key(row));
-        if !keys.is_sorted_by(|one, next| one < next) {
-            return Err(IndexError::corrupt(path, "its rows are out of order"));
+        let columns = Self { map, rows, runs };
+        let inside = |run: &Run| run.row.checked_add(run.count).is_some_and(|end| end <= rows);
+        let total: u64 = columns.runs().iter().map(|run| u64::from(run.count)).sum();
+        let in_order = columns.runs().is_sorted_by(|one, next| one.end() <= next.key());
+        if !columns.runs().iter().all(inside) || total != u64::from(rows) || !in_order {
+            return Err(corrupt("its runs are not its rows"));
         }
         Ok(columns)
     }
@@ -76,18 +143,15 @@ impl Columns {
         RowKey { doc: DocNo(value(DOC)), version: VersionNo(value(VERSION)), chunk: value(CHUNK) }
     }
 
-    /// The rows, version by version.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> + '_ {
-        let (docs, versions) = (self.column(DOC), self.column(VERSION));
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            let (doc, version) = (*docs.get(start)?, *versions.get(start)?);
-            let same = docs[start..].iter().zip(&versions[start..]);
-            let length = same.take_while(|&(d, v)| (*d, *v) == (doc, version)).count();
-            let rows = start as u32..(start + length) as u32;
-            start += length;
-            Some(Run { doc: DocNo(doc), version: VersionNo(version), rows })
-        })
+    /// Whether there is a row of this key.
+    pub(crate) fn has(&self, key: RowKey) -> bool {
+        let after = self.runs().partition_point(|run| run.key() <= key);
+        after > 0 && key < self.runs()[after - 1].end()
+    }
+
+    /// The runs, in the order of their keys.
+    pub(crate) fn runs(&self) -> &[Run] {
+        bytemuck::cast_slice(&self.map[self.map.len() - self.runs * size_of::<Run>()..])
     }
 
     /// How many terms the fields of some rows have together.
@@ -98,6 +162,6 @@ impl Columns {
 
     fn column(&self, column: usize) -> &[u32] {
         let bytes = self.rows as usize * size_of::<u32>();
-        bytemuck::cast_slice(&self.map[column * bytes..][..bytes])
+        bytemuck::cast_slice(&self.map[HEAD_BYTES + column * bytes..][..bytes])
     }
 }

@@ -3,7 +3,7 @@
 //! Promises: when [`write_sealed`] returns, the file's bytes are durable; a name is durable once its folder was synced.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use catena_kernels::Map;
@@ -62,13 +62,53 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), IndexError> {
 
 /// Writes a file that was not there before, and syncs it.
 pub(crate) fn write_sealed(path: &Path, bytes: &[u8]) -> Result<(), IndexError> {
+    seal(path, |out| out.write_all(bytes)).map(|_| ())
+}
+
+/// Writes a file that was not there before, and syncs it; says how long it is and its BLAKE3.
+pub(crate) fn seal(
+    path: &Path,
+    fill: impl FnOnce(&mut Sealing) -> io::Result<()>,
+) -> Result<(u64, String), IndexError> {
     let failed = |error| IndexError::io("write", path, error);
-    let mut file = File::create_new(path).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    let file = File::create_new(path).map_err(failed)?;
+    let mut out = Sealing { file: BufWriter::with_capacity(WRITTEN_AT_ONCE, file), hasher: blake3::Hasher::new() };
+    fill(&mut out).map_err(failed)?;
+    let Sealing { file, hasher } = out;
+    let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
     took(Step::Wrote(path));
     file.sync_all().map_err(failed)?;
     took(Step::SyncedFile(path));
-    Ok(())
+    Ok((hasher.count(), hasher.finalize().to_hex().to_string()))
+}
+
+/// Bytes that reach the file in one step.
+const WRITTEN_AT_ONCE: usize = 256 * 1024;
+
+/// A file on its way to the disk. Its bytes are hashed as they pass.
+pub(crate) struct Sealing {
+    file: BufWriter<File>,
+    hasher: blake3::Hasher,
+}
+
+impl Sealing {
+    /// Writes zeros up to the next multiple of `bytes`.
+    pub(crate) fn pad(&mut self, bytes: usize) -> io::Result<()> {
+        let written = self.hasher.count() as usize;
+        self.write_all(&vec![0; written.next_multiple_of(bytes) - written])
+    }
+}
+
+impl Write for Sealing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Makes the names in a folder durable.

@@ -93,14 +93,6 @@ pub enum IndexError {
         /// The row's chunk.
         chunk: u32,
     },
-    /// A row that the merge plan does not name.
-    #[error("document {doc}, chunk {chunk} is not in the merge plan; give the rows of the plan's documents alone")]
-    RowOutsidePlan {
-        /// The row's document.
-        doc: DocNo,
-        /// The row's chunk.
-        chunk: u32,
-    },
     /// The plan names a segment that is no longer there.
     #[error("segment {segment} of the merge plan is gone; make a new plan")]
     StalePlan {
@@ -158,9 +150,7 @@ impl IndexError {
             | Self::Closed { .. } => ErrorKind::Conflict,
             Self::RowVector { .. } | Self::QueryVector { .. } | Self::DimensionLimit { .. } => ErrorKind::Invalid,
             Self::Absent { .. } => ErrorKind::NotFound,
-            Self::RowTwice { .. } | Self::RowOutsidePlan { .. } | Self::OtherSnapshot { .. } | Self::Engine { .. } => {
-                ErrorKind::Internal
-            }
+            Self::RowTwice { .. } | Self::OtherSnapshot { .. } | Self::Engine { .. } => ErrorKind::Internal,
         }
     }
 

@@ -12,11 +12,12 @@ use catena_domain::{DocNo, GenerationId, RecipeId, Seq, VersionNo};
 use crate::disk;
 use crate::error::IndexError;
 use crate::live::LiveTable;
-use crate::manifest::{self, Cut, Identity, Manifest};
+use crate::manifest::{self, Cut, Identity, Manifest, SegmentEntry};
 use crate::merge::{self, MergePlan};
 use crate::row::{RowInput, RowKey};
 use crate::segment::{self, ROWS_MAX, Segment};
 use crate::snapshot::Snapshot;
+use crate::write::{self, Part, Place};
 
 /// A generation, open.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Generation {
     identity: Arc<Identity>,
     folder: PathBuf,
     writer: Mutex<Writer>,
+    /// Held by the one who merges.
+    merging: Mutex<()>,
     current: RwLock<Arc<Snapshot>>,
     closed: AtomicBool,
 }
@@ -54,6 +57,7 @@ impl Generation {
             identity,
             folder,
             writer: Mutex::new(Writer { manifest, next }),
+            merging: Mutex::new(()),
             current: RwLock::new(Arc::new(snapshot)),
             closed: AtomicBool::new(false),
         })
@@ -125,25 +129,27 @@ impl Generation {
         merge::erasure(&self.snapshot(), gone)
     }
 
-    /// Replaces the plan's segments by one of `rows`: those of the plan's documents, or of fewer when some have gone
-    /// meanwhile. Readers of older snapshots keep theirs.
-    pub fn merge(&self, plan: &MergePlan, rows: Vec<RowInput>) -> Result<(), IndexError> {
+    /// Replaces the plan's segments by one that holds the rows of the plan's documents. Readers of older snapshots keep
+    /// theirs; publications go on while the new segment is written. One merge at a time.
+    pub fn merge(&self, plan: &MergePlan) -> Result<(), IndexError> {
+        let _one = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.planned(plan)?;
+        let kept: HashSet<_> = plan.documents.iter().copied().collect();
+        let parts: Vec<Part<'_>> = old.iter().map(|segment| part(segment, &kept)).collect();
+        let merged = match parts.iter().map(Part::count).sum::<usize>() {
+            0 => None,
+            _ => {
+                let name = self.next_name(&mut *self.writer()?);
+                Some(self.written(&name, |place| write::from_segments(place, &parts))?)
+            }
+        };
         let mut writer = self.writer()?;
+        self.planned(plan)?;
         let snapshot = self.snapshot();
-        let planned: HashSet<_> = plan.documents.iter().copied().collect();
-        if let Some(row) = rows.iter().find(|row| !planned.contains(&(row.doc, row.version))) {
-            return Err(IndexError::RowOutsidePlan { doc: row.doc, chunk: row.chunk });
-        }
         let names: HashSet<&str> = plan.segments.iter().map(String::as_str).collect();
-        let (old, kept): (Vec<_>, Vec<_>) =
-            snapshot.segments().iter().cloned().partition(|segment| names.contains(segment.entry().name.as_str()));
-        if let Some(gone) = plan.segments.iter().find(|name| !old.iter().any(|segment| segment.entry().name == **name))
-        {
-            return Err(IndexError::StalePlan { segment: gone.clone() });
-        }
-        let rows = new_rows(&kept, rows);
-        let mut segments = kept;
-        segments.extend(self.write(&mut writer, rows)?);
+        let stays = |segment: &&Arc<Segment>| !names.contains(segment.entry().name.as_str());
+        let mut segments: Vec<_> = snapshot.segments().iter().filter(stays).cloned().collect();
+        segments.extend(merged);
         self.install(&mut writer, snapshot.applied_seq(), segments)?;
         for segment in old {
             // The manifest no longer names it; what cannot be removed now is removed at the next opening.
@@ -154,10 +160,22 @@ impl Generation {
         Ok(())
     }
 
-    /// Turns away every later change. One that is under way is waited for.
+    /// The segments that a plan names, all of which are still there.
+    fn planned(&self, plan: &MergePlan) -> Result<Vec<Arc<Segment>>, IndexError> {
+        let snapshot = self.snapshot();
+        let find = |name: &String| {
+            let found = snapshot.segments().iter().find(|segment| segment.entry().name == *name);
+            found.cloned().ok_or_else(|| IndexError::StalePlan { segment: name.clone() })
+        };
+        plan.segments.iter().map(find).collect()
+    }
+
+    /// Turns away every later change. A publication that is under way is waited for, and a merge until it notices: nothing
+    /// is written to the folder afterwards.
     pub(crate) fn close(&self) {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Release);
+        drop(self.merging.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.writer.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -173,22 +191,36 @@ impl Generation {
         if self.is_closed() { Err(IndexError::Closed { generation: self.id().to_string() }) } else { Ok(writer) }
     }
 
-    /// Writes rows as segments that nothing names yet, and opens them as a later reader would. None for no rows.
+    /// Writes rows as segments that nothing names yet. None for no rows.
     fn write(&self, writer: &mut Writer, mut rows: Vec<RowInput>) -> Result<Vec<Arc<Segment>>, IndexError> {
-        segment::sort(&mut rows)?;
+        write::sort(&mut rows)?;
         let mut segments = Vec::new();
         for rows in rows.chunks(ROWS_MAX) {
-            let name = segment::name(writer.next);
-            writer.next += 1;
-            let written = segment::write(&self.folder, &name, rows, self.dimension())
-                .and_then(|entry| Segment::open(&self.folder, &entry, self.dimension()));
-            if written.is_err() {
-                // Best effort: the next opening removes it too.
-                let _ = disk::remove(&self.folder.join(&name));
-            }
-            segments.push(Arc::new(written?));
+            let name = self.next_name(writer);
+            segments.push(self.written(&name, |place| write::from_rows(place, rows))?);
         }
         Ok(segments)
+    }
+
+    fn next_name(&self, writer: &mut Writer) -> String {
+        let name = segment::name(writer.next);
+        writer.next += 1;
+        name
+    }
+
+    /// Opens what `write` has written, as a later reader would.
+    fn written(
+        &self,
+        name: &str,
+        write: impl FnOnce(Place<'_>) -> Result<SegmentEntry, IndexError>,
+    ) -> Result<Arc<Segment>, IndexError> {
+        let place = Place { generation: &self.folder, name, dimension: self.dimension(), closed: &self.closed };
+        let written = write(place).and_then(|entry| Segment::open(&self.folder, &entry, self.dimension()));
+        if written.is_err() {
+            // Best effort: the next opening removes it too.
+            let _ = disk::remove(&self.folder.join(name));
+        }
+        written.map(Arc::new)
     }
 
     /// Makes `segments` at `applied` what the generation is, first on the disk, then for readers.
@@ -212,6 +244,14 @@ impl Generation {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
         Ok(())
     }
+}
+
+/// What a merge takes of a segment: its rows of the versions in `kept`, in their order.
+fn part<'a>(segment: &'a Segment, kept: &HashSet<(DocNo, VersionNo)>) -> Part<'a> {
+    let runs = segment.columns().runs().iter().filter(|run| kept.contains(&(run.doc(), run.version())));
+    let mut rows: Vec<_> = runs.map(|run| run.rows()).collect();
+    rows.sort_unstable_by_key(|rows| rows.start);
+    Part { segment, rows }
 }
 
 /// `rows` without those that `segments` hold.

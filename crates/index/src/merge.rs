@@ -164,7 +164,8 @@ mod tests {
                 prop_assert!(merges < 200, "merging does not end");
             }
             let settled = sizes.iter().filter(|size| size.rows > SETTLED_ROWS).count();
-            prop_assert!(sizes.len() - settled <= 7 * 5, "{} segments", sizes.len());
+            let classes = SETTLED_ROWS.ilog(FAN_IN) as usize + 1;
+            prop_assert!(sizes.len() - settled < FAN_IN as usize * classes, "{} segments", sizes.len());
         }
     }
 }

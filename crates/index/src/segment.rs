@@ -1,35 +1,45 @@
-//! One segment: four files that are written once, verified, and never change.
+//! One segment: a few files that are written once, verified, and never change.
 
 use std::path::{Path, PathBuf};
 
 use catena_domain::{DocNo, VersionNo};
 use tantivy::directory::{Directory, OwnedBytes, RamDirectory};
+use tantivy::fastfield::{AliveBitSet, write_alive_bitset};
 use tantivy::schema::Field;
 use tantivy::store::Compressor;
 use tantivy::tokenizer::PreTokenizedString;
 use tantivy::{
-    IndexReader, IndexSettings, ReloadPolicy, Searcher, SegmentReader, SingleSegmentIndexWriter, TantivyDocument,
+    BitSet, IndexReader, IndexSettings, ReloadPolicy, Searcher, SegmentReader, SingleSegmentIndexWriter,
+    TantivyDocument,
 };
 
 use crate::analyser::Analyser;
-use crate::columns::{Columns, ColumnsBuilder};
+use crate::coarse::{self, Coarse};
+use crate::columns::Columns;
 use crate::disk;
 use crate::error::IndexError;
-use crate::manifest::{FileEntry, SegmentEntry};
+use crate::manifest::SegmentEntry;
 use crate::row::{RowInput, RowKey};
 use crate::sealed::SealedDirectory;
-use crate::vectors::{Vectors, VectorsBuilder};
+use crate::vectors::Vectors;
+use crate::write::Part;
 use crate::{bundle, words};
 
-/// Most rows of one segment. A merge holds its rows in memory, with their texts and vectors: about 2 KB each.
-pub(crate) const ROWS_MAX: usize = 65_536;
+/// Most rows of one segment. A merge holds its rows' postings in memory, and what it writes of them but for their vectors.
+pub(crate) const ROWS_MAX: usize = 4_194_304;
 
-const LEXICAL: &str = "lexical";
-const ROWS: &str = "rows";
-const EIGHT: &str = "vectors.i8";
-const SIXTEEN: &str = "vectors.f16";
-/// Every file of a segment, in the manifest's order.
-const FILES: [&str; 4] = [LEXICAL, ROWS, EIGHT, SIXTEEN];
+pub(crate) const LEXICAL: &str = "lexical";
+pub(crate) const ROWS: &str = "rows";
+pub(crate) const EIGHT: &str = "vectors.i8";
+pub(crate) const SIXTEEN: &str = "vectors.f16";
+pub(crate) const ONE: &str = "vectors.b1";
+/// Every file of a segment, in the manifest's order; the last from some thousands of rows on.
+const FILES: [&str; 5] = [LEXICAL, ROWS, EIGHT, SIXTEEN, ONE];
+
+/// The files of a segment of so many rows.
+fn files_of(rows: u32) -> &'static [&'static str] {
+    if rows < coarse::FROM_ROWS { &FILES[..FILES.len() - 1] } else { &FILES }
+}
 const NAME_DIGITS: usize = 10;
 /// The engine's list of segments, and the one file beside it that a reader does not need.
 const ENGINE_META: &str = "meta.json";
@@ -52,6 +62,7 @@ pub(crate) struct Segment {
     entry: SegmentEntry,
     columns: Columns,
     vectors: Vectors,
+    coarse: Option<Coarse>,
     searcher: Searcher,
 }
 
@@ -60,7 +71,7 @@ impl Segment {
     pub(crate) fn open(generation: &Path, entry: &SegmentEntry, dimension: usize) -> Result<Self, IndexError> {
         let folder = generation.join(&entry.name);
         let named: Vec<&str> = entry.files.iter().map(|file| file.name.as_str()).collect();
-        if number(&entry.name).is_none() || named != FILES {
+        if number(&entry.name).is_none() || named != files_of(entry.rows) {
             return Err(IndexError::corrupt(&folder, "the manifest names it in an unknown way"));
         }
         let path = |at: usize| folder.join(FILES[at]);
@@ -71,7 +82,11 @@ impl Segment {
         let searcher = open_lexical(&path(0), map(0)?, entry.rows)?;
         let columns = Columns::open(&path(1), map(1)?, entry.rows)?;
         let vectors = Vectors::open((&path(2), map(2)?), (&path(3), map(3)?), entry.rows, dimension)?;
-        Ok(Self { entry: entry.clone(), columns, vectors, searcher })
+        let coarse = match entry.files.get(4) {
+            Some(_) => Some(Coarse::open(&path(4), map(4)?, entry.rows, dimension)?),
+            None => None,
+        };
+        Ok(Self { entry: entry.clone(), columns, vectors, coarse, searcher })
     }
 
     pub(crate) fn entry(&self) -> &SegmentEntry {
@@ -90,6 +105,11 @@ impl Segment {
         &self.vectors
     }
 
+    /// The lists of its rows, if it is large enough for them.
+    pub(crate) fn coarse(&self) -> Option<&Coarse> {
+        self.coarse.as_ref()
+    }
+
     pub(crate) fn searcher(&self) -> &Searcher {
         &self.searcher
     }
@@ -102,25 +122,12 @@ impl Segment {
 
     /// Whether the segment holds `key`.
     pub(crate) fn has(&self, key: RowKey) -> bool {
-        self.find(key).is_ok()
-    }
-
-    fn find(&self, key: RowKey) -> Result<u32, u32> {
-        let (mut low, mut high) = (0, self.rows());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.columns.key(middle).cmp(&key) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(middle),
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        Err(low)
+        self.columns.has(key)
     }
 
     /// The versions in the segment with how many rows each has.
     pub(crate) fn versions(&self) -> impl Iterator<Item = (DocNo, VersionNo, u32)> + '_ {
-        self.columns.runs().map(|run| (run.doc, run.version, run.rows.len() as u32))
+        self.columns.runs().iter().map(|run| (run.doc(), run.version(), run.rows().len() as u32))
     }
 }
 
@@ -147,86 +154,69 @@ fn open_lexical(path: &Path, map: catena_kernels::Map, rows: u32) -> Result<Sear
     }
 }
 
-/// Brings rows into the order in which a segment holds them: neighbours are of one version, and a key is found by halving.
-pub(crate) fn sort(rows: &mut [RowInput]) -> Result<(), IndexError> {
-    rows.sort_unstable_by_key(RowInput::key);
-    match rows.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
-        Some(twice) => Err(IndexError::RowTwice { doc: twice[0].doc, chunk: twice[0].chunk }),
-        None => Ok(()),
-    }
-}
-
-/// Writes a segment of sorted rows, at most [`ROWS_MAX`], into `generation`: durable, name included, but named by no
-/// manifest yet.
-pub(crate) fn write(
-    generation: &Path,
-    name: &str,
-    rows: &[RowInput],
-    dimension: usize,
-) -> Result<SegmentEntry, IndexError> {
-    debug_assert!(rows.len() <= ROWS_MAX, "the caller splits");
-    let contents = build(rows, dimension)?;
-    let folder = generation.join(name);
-    disk::remove(&folder)?;
-    disk::make_folder(&folder)?;
-    let mut files = Vec::with_capacity(FILES.len());
-    for (name, content) in FILES.into_iter().zip(contents) {
-        disk::write_sealed(&folder.join(name), &content)?;
-        let blake3 = blake3::hash(&content).to_hex().to_string();
-        files.push(FileEntry { name: name.to_owned(), bytes: content.len() as u64, blake3 });
-    }
-    disk::sync_folder(&folder)?;
-    Ok(SegmentEntry { name: name.to_owned(), rows: rows.len() as u32, files })
-}
-
-/// The contents of a segment's files, in the manifest's order.
-fn build(rows: &[RowInput], dimension: usize) -> Result<[Vec<u8>; FILES.len()], IndexError> {
-    let mut columns = ColumnsBuilder::new();
-    let mut vectors = VectorsBuilder::new(rows.len(), dimension);
-    let engine = || IndexError::engine("build a segment");
-    let mut lexical = LexicalBuilder::new(rows.len()).map_err(engine())?;
-    for row in rows {
-        if row.vector.len() != dimension {
-            return Err(IndexError::Dimension { index: dimension, given: row.vector.len() });
+/// The engine's files, by name, for rows of several segments, one segment's rows after the other's.
+pub(crate) fn merge_lexical(parts: &[Part<'_>]) -> tantivy::Result<Vec<(String, Vec<u8>)>> {
+    let (mut segments, mut alive) = (Vec::new(), Vec::new());
+    for part in parts.iter().filter(|part| part.count() > 0) {
+        segments.extend(part.segment.searcher.index().searchable_segments()?);
+        let mut kept = BitSet::with_max_value(part.segment.rows());
+        for row in part.rows.iter().cloned().flatten() {
+            kept.insert(row);
         }
-        let pointless = |what| IndexError::RowVector { doc: row.doc, chunk: row.chunk, what };
-        vectors.push(&row.vector).map_err(pointless)?;
-        let tokens = lexical.push(row).map_err(engine())?;
-        columns.push(row.key(), tokens);
+        let mut bytes = Vec::new();
+        write_alive_bitset(&kept, &mut bytes)?;
+        alive.push(Some(AliveBitSet::open(OwnedBytes::new(bytes))));
     }
-    let (eight, sixteen) = vectors.into_bytes();
-    let files = lexical.finish().map_err(engine())?;
-    let bundle = bundle::pack(&files)
-        .map_err(|source| IndexError::Engine { doing: "bundle a segment", source: source.into() })?;
-    Ok([bundle, columns.into_bytes(), eight, sixteen])
+    let directory = RamDirectory::create();
+    let index = tantivy::indexer::merge_filtered_segments(&segments, settings(), alive, directory.clone())?;
+    engine_files(&index, &directory)
+}
+
+/// How the engine lays out its files.
+fn settings() -> IndexSettings {
+    IndexSettings {
+        docstore_compression: Compressor::None,
+        docstore_compress_dedicated_thread: false,
+        ..IndexSettings::default()
+    }
+}
+
+/// What the engine has written, by name.
+fn engine_files(index: &tantivy::Index, directory: &RamDirectory) -> tantivy::Result<Vec<(String, Vec<u8>)>> {
+    let mut paths: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
+    paths.push(PathBuf::from(ENGINE_META));
+    paths.sort();
+    paths.dedup();
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        if directory.exists(&path)? {
+            files.push((path.to_string_lossy().into_owned(), directory.atomic_read(&path)?));
+        }
+    }
+    Ok(files)
 }
 
 /// The lexical part of a segment that is being built, in memory: the rows are there already.
-struct LexicalBuilder {
+pub(crate) struct LexicalBuilder {
     analyser: Analyser,
     directory: RamDirectory,
     writer: SingleSegmentIndexWriter,
 }
 
 impl LexicalBuilder {
-    fn new(rows: usize) -> tantivy::Result<Self> {
+    pub(crate) fn new(rows: usize) -> tantivy::Result<Self> {
         let directory = RamDirectory::create();
-        let settings = IndexSettings {
-            docstore_compression: Compressor::None,
-            docstore_compress_dedicated_thread: false,
-            ..IndexSettings::default()
-        };
         let (least, most) = ENGINE_BUDGET_BYTES.into_inner();
         let budget = (rows * ENGINE_BUDGET_BYTES_PER_ROW).clamp(least, most);
         let writer = tantivy::Index::builder()
             .schema(words::schema())
-            .settings(settings)
+            .settings(settings())
             .single_segment_index_writer(directory.clone(), budget)?;
         Ok(Self { analyser: Analyser::new(), directory, writer })
     }
 
     /// Adds a row and says how many terms each field has.
-    fn push(&mut self, row: &RowInput) -> tantivy::Result<[u32; words::FIELDS]> {
+    pub(crate) fn push(&mut self, row: &RowInput) -> tantivy::Result<[u32; words::FIELDS]> {
         let mut document = TantivyDocument::default();
         let mut counts = [0; words::FIELDS];
         let texts = words::texts(row);
@@ -245,18 +235,8 @@ impl LexicalBuilder {
     }
 
     /// The engine's files, by name.
-    fn finish(self) -> tantivy::Result<Vec<(String, Vec<u8>)>> {
+    pub(crate) fn finish(self) -> tantivy::Result<Vec<(String, Vec<u8>)>> {
         let index = self.writer.finalize()?;
-        let mut paths: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
-        paths.push(PathBuf::from(ENGINE_META));
-        paths.sort();
-        paths.dedup();
-        let mut files = Vec::with_capacity(paths.len());
-        for path in paths {
-            if self.directory.exists(&path)? {
-                files.push((path.to_string_lossy().into_owned(), self.directory.atomic_read(&path)?));
-            }
-        }
-        Ok(files)
+        engine_files(&index, &self.directory)
     }
 }

@@ -61,6 +61,12 @@ impl Top {
         }
     }
 
+    /// What a row must reach to be kept: the worst score of those that are, once there are enough.
+    pub(crate) fn bar(&self) -> f32 {
+        let worst = self.worst_first.peek().filter(|_| self.worst_first.len() >= self.limit);
+        worst.map_or(f32::NEG_INFINITY, |worst| worst.0.score)
+    }
+
     /// The rows that were kept, best first.
     pub(crate) fn into_hits(self) -> Vec<Hit> {
         let sorted = self.worst_first.into_sorted_vec();

@@ -135,14 +135,14 @@ impl Visible {
         let mut decider = Decider { badges, live, filter, now, decided: HashMap::new() };
         for (segment, bits) in segments.iter().zip(&mut visible.segments) {
             for run in segment.columns().runs() {
-                let Some(document) = live.current(run.doc, run.version) else { continue };
-                let tokens = segment.columns().tokens(run.rows.clone());
+                let Some(document) = live.current(run.doc(), run.version()) else { continue };
+                let tokens = segment.columns().tokens(run.rows());
                 for (sum, more) in visible.live_tokens.iter_mut().zip(tokens) {
                     *sum += more;
                 }
-                bits.live.fill(run.rows.clone());
+                bits.live.fill(run.rows());
                 if decider.admits(document) {
-                    bits.visible.fill(run.rows);
+                    bits.visible.fill(run.rows());
                 }
             }
             visible.live_rows += u64::from(bits.live.ones());

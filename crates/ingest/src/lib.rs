@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) embedder: Embedder,
     pub(crate) index: Arc<Index>,
     pub(crate) compute: Compute,
+    /// Where segments are merged; nobody waits there but those who erase.
+    pub(crate) merges: Compute,
     pub(crate) recipe: RecipeId,
     pub(crate) publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
     pub(crate) writes: Semaphore,
@@ -58,15 +60,17 @@ pub(crate) struct Shared {
 }
 
 impl Ingest {
-    /// The way into `catalog` and `index`, by the recipe that `embedder` belongs to.
+    /// The way into `catalog` and `index`, by the recipe that `embedder` belongs to. Segments are
+    /// merged by `merges`, everything else is computed by `compute`.
     #[must_use]
-    pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute) -> Self {
+    pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute, merges: Compute) -> Self {
         let recipe = recipe::of(&embedder);
         Self(Arc::new(Shared {
             catalog,
             embedder,
             index,
             compute,
+            merges,
             recipe,
             publishers: Mutex::new(HashMap::new()),
             writes: Semaphore::new(WRITES_AT_ONCE),

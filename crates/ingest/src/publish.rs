@@ -11,7 +11,7 @@ use std::time::Duration;
 use catena_access::Scope;
 use catena_catalog::{CatalogError, GenerationRow, IndexRow};
 use catena_domain::{ErrorKind, Seq, TenantId};
-use catena_index::{Generation, IndexError, LiveTable, RowInput};
+use catena_index::{Generation, IndexError, LiveTable, MergePlan, RowInput};
 use catena_runtime::clock::{self, Stopwatch};
 use tokio::sync::Mutex;
 
@@ -48,6 +48,8 @@ pub(crate) struct Publisher {
     /// Held while a job of the tenant is at work.
     pub(crate) job: Mutex<()>,
     scheduled: AtomicBool,
+    /// Segments are being merged.
+    compacts: AtomicBool,
     /// The last publication failed because the disk was full.
     lacks_room: AtomicBool,
 }
@@ -117,6 +119,10 @@ impl Ingest {
             let mut turn = publisher.turn.lock().await;
             publisher.scheduled.store(false, Ordering::Release);
             let published = publish(&shared, &scope).await;
+            if let Ok(generation) = &published {
+                compact_soon(&shared, &scope, &publisher, generation);
+            }
+            let published = published.map(|generation| generation.applied_seq());
             *turn = Some(Stopwatch::start());
             let lacks_room = published.as_ref().is_err_and(IngestError::is_for_want_of_room);
             publisher.lacks_room.store(lacks_room, Ordering::Release);
@@ -194,13 +200,12 @@ pub(crate) async fn open(
     Ok(opened.await??)
 }
 
-/// Brings a tenant's live generation up to the catalog and says up to where.
-async fn publish(shared: &Arc<Shared>, scope: &Scope) -> Result<Seq, IngestError> {
+/// Brings a tenant's live generation up to the catalog.
+async fn publish(shared: &Arc<Shared>, scope: &Scope) -> Result<Arc<Generation>, IngestError> {
     let row = shared.catalog.live_generation(scope).await?;
     let generation = open(shared, scope, &row).await?;
     catch_up(shared, scope, &generation).await?;
-    compact(shared, scope, &generation).await?;
-    Ok(generation.applied_seq())
+    Ok(generation)
 }
 
 /// Publishes segment after segment until the index has applied what the catalog holds.
@@ -223,19 +228,50 @@ async fn step(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>)
     Ok(Some(documents))
 }
 
-/// Merges what the merge policy names, until it names nothing more.
-async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<(), IngestError> {
-    loop {
-        if generation.segments() < MERGE_FROM_SEGMENTS {
-            return Ok(());
+/// Merges what the merge policy names, while publications and searches go on. One merge at a time in the whole service.
+fn compact_soon(shared: &Arc<Shared>, scope: &Scope, publisher: &Arc<Publisher>, generation: &Arc<Generation>) {
+    if generation.segments() < MERGE_FROM_SEGMENTS || publisher.compacts.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (shared, scope) = (Arc::clone(shared), scope.clone());
+    let (publisher, generation) = (Arc::clone(publisher), Arc::clone(generation));
+    tokio::spawn(async move {
+        let compacted = compact(&shared, &scope, &generation).await;
+        publisher.compacts.store(false, Ordering::Release);
+        match compacted {
+            // The generation was replaced, or its tenant has gone.
+            Ok(())
+            | Err(IngestError::Index(IndexError::Closed { .. }))
+            | Err(IngestError::Catalog(CatalogError::TenantGone { .. })) => {}
+            Err(error) => {
+                let tenant = scope.tenant();
+                tracing::error!(%tenant, %error, kind = error.kind().as_str(), "merging failed; the next write tries again");
+            }
         }
+    });
+}
+
+async fn compact(shared: &Arc<Shared>, scope: &Scope, generation: &Arc<Generation>) -> Result<(), IngestError> {
+    while generation.segments() >= MERGE_FROM_SEGMENTS {
         let live = LiveTable::empty().after(shared.catalog.live_changes(scope, Seq(0)).await?);
         let Some(plan) = generation.merge_plan(&live) else { return Ok(()) };
-        let rows = shared.catalog.index_rows(scope, generation.recipe(), plan.documents()).await?;
-        let rows = rows.into_iter().map(row_input).collect();
-        let target = Arc::clone(generation);
-        shared.compute.run(move || target.merge(&plan, rows)).await??;
+        match merge(shared, generation, plan).await {
+            // Somebody erased a document meanwhile.
+            Err(IngestError::Index(IndexError::StalePlan { .. })) => {}
+            merged => merged?,
+        }
     }
+    Ok(())
+}
+
+/// Merges by a plan, after whatever is being merged.
+pub(crate) async fn merge(
+    shared: &Arc<Shared>,
+    generation: &Arc<Generation>,
+    plan: MergePlan,
+) -> Result<(), IngestError> {
+    let target = Arc::clone(generation);
+    Ok(shared.merges.run(move || target.merge(&plan)).await??)
 }
 
 pub(crate) fn row_input(row: IndexRow) -> RowInput {

@@ -15,10 +15,11 @@ use catena_catalog::{
     CatalogError, Changed, Deed, Expect, GenerationRow, GenerationState, PendingPurge, PurgeStep, Written,
 };
 use catena_domain::{DocNo, DocumentId, TenantId, Timestamp, VersionNo};
+use catena_index::IndexError;
 use catena_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::publish::{open, row_input};
+use crate::publish::{merge, open};
 use crate::{Ingest, IngestError, Shared};
 
 /// How long housekeeping rests between two rounds.
@@ -185,10 +186,11 @@ async fn erase_from_generation(
 ) -> Result<(), IngestError> {
     let generation = open(shared, scope, row).await?;
     while let Some(plan) = generation.erasure_plan(gone) {
-        let rows = shared.catalog.index_rows(scope, generation.recipe(), plan.documents()).await?;
-        let rows = rows.into_iter().map(row_input).collect();
-        let target = Arc::clone(&generation);
-        shared.compute.run(move || target.merge(&plan, rows)).await??;
+        match merge(shared, &generation, plan).await {
+            // A merge that was under way has replaced the segment; the next plan looks into the new one.
+            Err(IngestError::Index(IndexError::StalePlan { .. })) => {}
+            merged => merged?,
+        }
     }
     Ok(())
 }

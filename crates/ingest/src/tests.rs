@@ -71,8 +71,8 @@ impl Life {
     async fn begin(folder: &TempDir) -> Self {
         let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
-        let compute = Compute::start(NonZeroUsize::MIN, "try").unwrap();
-        let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute);
+        let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
+        let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute.clone(), compute);
         Self { ingest, catalog, index }
     }
 

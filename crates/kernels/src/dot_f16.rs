@@ -62,9 +62,8 @@ mod x86 {
         let whole = a.len() - a.len() % LANES;
         for at in (0..whole).step_by(LANES) {
             // SAFETY: `at + 16 <= whole <= a.len() == b.len()`; the loads have no alignment to keep.
-            let (x, y) = unsafe {
-                (_mm256_loadu_si256(a.as_ptr().add(at).cast()), _mm512_loadu_ps(b.as_ptr().add(at)))
-            };
+            let (x, y) =
+                unsafe { (_mm256_loadu_si256(a.as_ptr().add(at).cast()), _mm512_loadu_ps(b.as_ptr().add(at))) };
             // Not fused: each product is rounded on its own, as everywhere.
             sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtph_ps(x), y));
         }

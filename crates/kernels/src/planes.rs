@@ -89,7 +89,9 @@ mod x86 {
             let low = _mm512_add_epi64(one, _mm512_slli_epi64::<1>(two));
             let high = _mm512_add_epi64(_mm512_slli_epi64::<2>(four), _mm512_slli_epi64::<3>(eight));
             // SAFETY: `sums` has eight places of four bytes.
-            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(_mm512_add_epi64(low, high))) };
+            unsafe {
+                _mm256_storeu_si256(sums.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(_mm512_add_epi64(low, high)))
+            };
         }
     }
 

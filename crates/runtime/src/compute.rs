@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::thread::{Priority, stand_back};
+
 /// Pieces of work accepted at once, for each thread.
 const PENDING_PER_THREAD: usize = 64;
 
@@ -32,9 +34,10 @@ pub struct Compute {
 
 impl Compute {
     /// A pool of `threads` threads, which are called by `name`. Work of one pool does not wait for work of another.
-    pub fn start(threads: NonZeroUsize, name: &'static str) -> Result<Self, ComputeError> {
+    pub fn start(threads: NonZeroUsize, name: &'static str, priority: Priority) -> Result<Self, ComputeError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.get())
+            .start_handler(move |_| stand_back(priority))
             .thread_name(move |number| format!("{name}-{number}"))
             .panic_handler(|_| tracing::error!("a computation panicked"))
             .build()?;
@@ -72,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_comes_back_and_a_panic_is_an_error() {
-        let compute = Compute::start(NonZeroUsize::MIN, "try").unwrap();
+        let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
         assert_eq!(compute.run(|| 6 * 7).await.unwrap(), 42);
         let panicked: Result<(), _> = compute.run(|| std::panic::resume_unwind(Box::new(()))).await;
         assert!(matches!(panicked, Err(ComputeError::Lost)));
@@ -81,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_whose_caller_has_gone_is_not_begun() {
-        let compute = Compute::start(NonZeroUsize::MIN, "try").unwrap();
+        let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
         let (release, hold) = mpsc::channel::<()>();
         let busy = tokio::spawn({
             let compute = compute.clone();

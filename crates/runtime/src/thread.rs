@@ -26,7 +26,7 @@ pub fn spawn(name: &str, priority: Priority, work: impl FnOnce() + Send + 'stati
 }
 
 /// Gives the calling thread its priority. Where the system refuses, the thread works all the same, only less politely.
-fn stand_back(priority: Priority) {
+pub(crate) fn stand_back(priority: Priority) {
     if priority == Priority::Background {
         #[cfg(target_os = "linux")]
         if let Err(error) = linux::be_idle() {

@@ -18,14 +18,6 @@ fn eight() -> (Fixture, Arc<Generation>, LiveTable) {
     (fixture, generation, live(9, documents))
 }
 
-fn rows_of(plan: &crate::MergePlan) -> Vec<RowInput> {
-    let rows = |(doc, version): &(DocNo, VersionNo)| match version.0 {
-        2 => vec![row(doc.0, 2, 0, "key key")],
-        _ => vec![row(doc.0, 1, 0, "key"), row(doc.0, 1, 1, "door")],
-    };
-    plan.documents().iter().flat_map(rows).collect()
-}
-
 #[test]
 fn merging_drops_dead_rows_and_keeps_every_answer() {
     let (mut fixture, generation, table) = eight();
@@ -36,7 +28,7 @@ fn merging_drops_dead_rows_and_keeps_every_answer() {
     let before = answers(&generation);
     let mut merges = 0;
     while let Some(plan) = generation.merge_plan(&table) {
-        generation.merge(&plan, rows_of(&plan)).unwrap();
+        generation.merge(&plan).unwrap();
         assert_eq!(answers(&generation), before);
         merges += 1;
     }
@@ -58,7 +50,7 @@ fn a_segment_without_a_live_row_goes_without_a_successor() {
     let table = live(2, vec![LiveDocument { live: Liveness::Deleted, ..document(0, 1, OPEN) }]);
     let plan = generation.merge_plan(&table).unwrap();
     assert_eq!(plan.documents(), []);
-    generation.merge(&plan, vec![]).unwrap();
+    generation.merge(&plan).unwrap();
     assert_eq!((generation.segments(), generation.snapshot().rows()), (0, 0));
 }
 
@@ -74,14 +66,12 @@ fn a_table_older_than_the_index_plans_nothing() {
 }
 
 #[test]
-fn rows_outside_the_plan_and_plans_of_the_past_are_refused() {
+fn a_plan_of_the_past_is_refused_and_changes_nothing() {
     let (_fixture, generation, table) = eight();
     let plan = generation.merge_plan(&table).unwrap();
-    let error = generation.merge(&plan, vec![row(77, 1, 0, "key")]).unwrap_err();
-    assert!(matches!(error, IndexError::RowOutsidePlan { doc: DocNo(77), .. }), "{error}");
-    generation.merge(&plan, rows_of(&plan)).unwrap();
+    generation.merge(&plan).unwrap();
     let after = generation.snapshot();
-    let error = generation.merge(&plan, rows_of(&plan)).unwrap_err();
+    let error = generation.merge(&plan).unwrap_err();
     assert!(matches!(error, IndexError::StalePlan { .. }), "{error}");
     assert_eq!(generation.snapshot().rows(), after.rows());
 }
@@ -91,7 +81,7 @@ fn what_was_published_after_the_plan_was_made_stays() {
     let (_fixture, generation, table) = eight();
     let plan = generation.merge_plan(&table).unwrap();
     generation.publish(vec![row(50, 1, 0, "key")], Seq(10)).unwrap();
-    generation.merge(&plan, rows_of(&plan)).unwrap();
+    generation.merge(&plan).unwrap();
     let table = table.with(Seq(10), vec![document(50, 1, OPEN)], vec![]);
     assert_eq!(generation.applied_seq(), Seq(10));
     assert!(keys(&words(&generation.snapshot(), &table, "key")).contains(&key(50, 1, 0)));
@@ -111,8 +101,7 @@ fn erasing_a_document_takes_every_row_of_it_off_the_disk_and_leaves_the_others()
     let gone = BTreeMap::from([(DocNo(0), VersionNo(2))]);
     let mut rewritten = 0;
     while let Some(plan) = generation.erasure_plan(&gone) {
-        let rows = plan.documents().iter().map(|(doc, version)| row(doc.0, version.0, 0, "key")).collect();
-        generation.merge(&plan, rows).unwrap();
+        generation.merge(&plan).unwrap();
         rewritten += 1;
     }
     assert_eq!(rewritten, 2, "only the segments that hold the document are written again");

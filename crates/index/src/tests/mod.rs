@@ -4,6 +4,7 @@ mod cuts;
 mod damage;
 mod deciding;
 mod holding;
+mod lists;
 mod merging;
 mod publishing;
 mod reference;

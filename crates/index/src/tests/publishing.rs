@@ -100,7 +100,7 @@ fn a_reader_keeps_its_snapshot_while_others_publish_and_merge() {
     let old = generation.snapshot();
     let before = words(&old, &table, "keys");
     let plan = generation.merge_plan(&table).unwrap();
-    generation.merge(&plan, (0..8).map(|doc| row(doc, 1, 0, "keys")).collect()).unwrap();
+    generation.merge(&plan).unwrap();
     generation.publish(vec![row(9, 1, 0, "keys")], Seq(9)).unwrap();
     assert_eq!((generation.segments(), old.segments().len()), (2, 8));
     assert_eq!(words(&old, &table, "keys"), before);
