@@ -45,6 +45,14 @@ impl Service {
         bail!("the service ended before it listened; its log above says why")
     }
 
+    /// Ends the service as an operator does, and waits until it has ended.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let id = self.process.id().context("the service has ended")?;
+        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        let status = self.process.wait().await?;
+        if status.success() { Ok(()) } else { bail!("the service ended with {status}; its log above says why") }
+    }
+
     /// The memory that the service occupies, in KiB.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
         let id = self.process.id().context("the service has ended")?;

@@ -55,7 +55,7 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    fn of(path: PathBuf, dimension: usize) -> anyhow::Result<Self> {
+    pub(crate) fn of(path: PathBuf, dimension: usize) -> anyhow::Result<Self> {
         let bytes = path.metadata().with_context(|| format!("{} cannot be read", path.display()))?.len();
         let rows = usize::try_from(bytes)? / (dimension * size_of::<f32>());
         Ok(Self { path, dimension, rows })
@@ -140,6 +140,17 @@ impl Data {
             // Too many texts are thinned out evenly, so that every collection that is asked about is there.
             let taken = (0..kept).map(|at| real[at * real.len() / kept].clone());
             write(&path, taken.chain(mixed))?;
+        }
+        Vectors::of(path, self.asked.dimension)
+    }
+
+    /// The vectors of so many queries, from all collections.
+    pub(crate) fn some_asked(&self, wanted: usize) -> anyhow::Result<Vectors> {
+        let wanted = wanted.min(self.queries.len());
+        let path = self.cache.join(format!("queries-{wanted}.f32"));
+        if !path.exists() {
+            let all = self.asked.all()?;
+            write(&path, (0..wanted).map(|at| &all[at * all.len() / wanted]))?;
         }
         Vectors::of(path, self.asked.dimension)
     }

@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use catena_benches::median;
 use catena_index::{QueryVector, Snapshot, Visible};
 use serde_json::json;
 
 use crate::Settings;
+use crate::building;
 use crate::data::{Data, Vectors};
 use crate::figures::Times;
 use crate::ours::{self, Ours, Raw, Readers};
@@ -23,7 +23,11 @@ const PEERS: [&str; 6] = ["hnswlib", "usearch f32", "usearch i8", "faiss HNSW", 
 
 pub(crate) fn measure(settings: &Settings, data: &Data) -> anyhow::Result<()> {
     println!("\n## Dense: the {LIMIT} nearest rows, one thread each, recall against exact single precision\n");
-    println!("x: our mean time by theirs, the median of {} rounds; below 1 ours is faster.", settings.rounds);
+    println!(
+        "x: our mean time by theirs, the median of {} rounds; below 1 ours is faster. A peer's mean is of all queries",
+        settings.rounds
+    );
+    println!("given at once, p50 and p99 are of calls from Python, one a query. x p50 is steadier on a busy machine.");
     for &rows in &settings.rows {
         size(settings, data, rows)?;
     }
@@ -41,7 +45,6 @@ pub(crate) fn build(settings: &Settings, data: &Data, rows: &Vectors) -> anyhow:
 
 /// What answers for our side.
 struct Asked<'a> {
-    ours: &'a Ours,
     snapshot: &'a Snapshot,
     visible: &'a Visible,
     queries: &'a [QueryVector],
@@ -53,7 +56,7 @@ impl Asked<'_> {
         let found = self
             .queries
             .iter()
-            .map(|query| times.of(|| self.ours.dense(self.snapshot, query, self.visible, LIMIT)))
+            .map(|query| times.of(|| ours::dense(self.snapshot, query, self.visible, LIMIT)))
             .collect::<anyhow::Result<_>>()?;
         Ok((times, found))
     }
@@ -70,19 +73,19 @@ fn size(settings: &Settings, data: &Data, wanted: usize) -> anyhow::Result<()> {
     let live = ours::live(wanted, &Readers::Everyone)?;
     let visible = ours::visible(&snapshot, &live, &[])?;
     let vectors = data.asked.all()?;
-    let queries: Vec<QueryVector> = vectors.iter().map(|vector| ours.query(vector.clone())).collect();
-    let asked = Asked { ours: &ours, snapshot: &snapshot, visible: &visible, queries: &queries };
+    let queries: Vec<QueryVector> = vectors.iter().cloned().map(ours::query).collect::<anyhow::Result<_>>()?;
+    let asked = Asked { snapshot: &snapshot, visible: &visible, queries: &queries };
     asked.round()?;
     let (times, found) = asked.round()?;
     let recall = truth.recall(&rows, &vectors, &found)?;
     println!(
-        "| {:<12} | {:>6} | {:>7} | {:>8} | {:>8} | {:>8} | {:>7} | {:>9} | {:>9} |",
-        "index", "effort", "recall", "mean ms", "p50 ms", "p99 ms", "x", "build s", "MiB"
+        "| {:<12} | {:>6} | {:>7} | {:>8} | {:>8} | {:>8} | {:>7} | {:>7} | {:>9} | {:>9} |",
+        "index", "effort", "recall", "mean ms", "p50 ms", "p99 ms", "x", "x p50", "build s", "MiB"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let build = ours.build_seconds.map_or("reused".to_owned(), |seconds| format!("{seconds:.1}"));
-    let mib = folder_bytes(ours.folder())? >> 20;
-    println!("| {:<12} | {:>6} | {recall:>7.4} | {times} | {:>7} | {build:>9} | {mib:>9} |", "ours", "", 1);
+    let mib = building::files(ours.folder())?.iter().map(|(_, bytes)| bytes).sum::<u64>() >> 20;
+    println!("| {:<12} | {:>6} | {recall:>7.4} | {times} | {:>7} | {:>7} | {build:>9} | {mib:>9} |", "ours", "", 1, 1);
     for name in PEERS.iter().filter(|name| settings.wants(name)) {
         match against(settings, data, name, &rows, &truth, &vectors, &asked)? {
             Answer::Done(lines) => lines.iter().for_each(|line| println!("{line}")),
@@ -110,9 +113,9 @@ fn against(
     };
     let mut points: Vec<Point> = Vec::new();
     for &effort in &opened.efforts {
-        let round = round(&mut peer, data, effort)?;
+        let round = round(&mut peer, &data.asked, effort)?;
         let recall = truth.recall(rows, queries, &round.found)?;
-        let point = Point { effort, recall, rounds: Vec::new(), ratios: Vec::new() };
+        let point = Point { effort, recall, rounds: Vec::new(), ratios: Vec::new(), middles: Vec::new() };
         let best = points.last().map_or(0.0, |point| point.recall);
         // The first that reaches a recall is kept, and the last of all, whatever it reaches.
         let reaches = RECALLS.iter().any(|&wanted| best < wanted && recall >= wanted);
@@ -129,8 +132,9 @@ fn against(
     for _ in 0..settings.rounds {
         for point in &mut points {
             let (ours, _) = asked.round()?;
-            let theirs = round(&mut peer, data, point.effort)?;
-            point.ratios.push(ours.mean_ms() / theirs.mean_ms);
+            let theirs = round(&mut peer, &data.asked, point.effort)?;
+            point.ratios.push(ours.mean_ms() / theirs.own_ms());
+            point.middles.push(ours.at_ms(0.5) / theirs.p50_ms);
             point.rounds.push(theirs);
         }
     }
@@ -141,8 +145,8 @@ pub(crate) fn open(peer: &mut Peer, name: &str, rows: &Vectors, cache: &Path) ->
     peer.ask(&json!({ "do": "open", "peer": name, "rows": rows.path, "dimension": rows.dimension, "cache": cache }))
 }
 
-fn round(peer: &mut Peer, data: &Data, effort: u32) -> anyhow::Result<Round> {
-    peer.compute(&json!({ "do": "round", "queries": data.asked.path, "effort": effort, "limit": LIMIT }))
+pub(crate) fn round(peer: &mut Peer, queries: &Vectors, effort: u32) -> anyhow::Result<Round> {
+    peer.compute(&json!({ "do": "round", "queries": queries.path, "effort": effort, "limit": LIMIT }))
 }
 
 /// A peer at one effort.
@@ -151,31 +155,24 @@ struct Point {
     recall: f64,
     rounds: Vec<Round>,
     ratios: Vec<f64>,
+    /// The same for p50.
+    middles: Vec<f64>,
 }
 
 impl Point {
     fn line(mut self, name: &str, opened: &Opened) -> String {
         let middle = |value: fn(&Round) -> f64| median(&mut self.rounds.iter().map(value).collect::<Vec<_>>());
         format!(
-            "| {name:<12} | {:>6} | {:>7.4} | {:>8.3} | {:>8.3} | {:>8.3} | {:>7.2} | {:>9.1} | {:>9} |",
+            "| {name:<12} | {:>6} | {:>7.4} | {:>8.3} | {:>8.3} | {:>8.3} | {:>7.2} | {:>7.2} | {:>9.1} | {:>9} |",
             self.effort,
             self.recall,
-            middle(|round| round.mean_ms),
+            middle(Round::own_ms),
             middle(|round| round.p50_ms),
             middle(|round| round.p99_ms),
             median(&mut self.ratios),
+            median(&mut self.middles),
             opened.build_seconds,
             opened.bytes >> 20,
         )
     }
-}
-
-/// The bytes of all files below a folder.
-pub(crate) fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let mut sum = 0;
-    for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
-        let entry = entry?;
-        sum += if entry.file_type()?.is_dir() { folder_bytes(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(sum)
 }

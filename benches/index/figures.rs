@@ -19,6 +19,10 @@ impl Times {
         made
     }
 
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
     pub(crate) fn mean_ms(&self) -> f64 {
         self.0.iter().sum::<Duration>().as_secs_f64() * 1e3 / self.0.len().max(1) as f64
     }

@@ -8,17 +8,22 @@
 //! The output is tables in Markdown. Caveat: ratios of one run mean something, absolute times do not; and a peer is
 //! measured as its Python package brings it.
 
+mod building;
 mod data;
 mod dense;
 mod figures;
+mod filtered;
+mod lexical;
 mod ours;
 mod peer;
+mod served;
+mod tenants;
 mod truth;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::data::{Data, Extent};
 use crate::ours::Kept;
@@ -27,9 +32,25 @@ use crate::peer::Python;
 /// Rows of a quick run, and which share of the collections it takes.
 const QUICK_ROWS: usize = 3_000;
 const QUICK_STEP: usize = 20;
+const QUICK_TENANTS: usize = 50;
 
 #[derive(Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    alone: Option<Alone>,
+    #[command(flatten)]
+    whole: Whole,
+}
+
+/// One measurement, in this process.
+#[derive(Subcommand)]
+enum Alone {
+    /// Tenants that are asked once each, and what memory they keep.
+    Once(tenants::Once),
+}
+
+#[derive(clap::Args)]
+struct Whole {
     /// The folder that holds the collections.
     #[arg(long, env = "CATENA_BENCH_DATA")]
     data: Option<PathBuf>,
@@ -57,6 +78,15 @@ struct Arguments {
     /// Only these peers, by the first word of their name; without any, all of them.
     #[arg(long = "peer", value_delimiter = ',')]
     peers: Vec<String>,
+    /// Tenants at rest.
+    #[arg(long, default_value_t = 10_000)]
+    tenants: usize,
+    /// Measure tenants at rest in a whole service too, which takes a while to fill.
+    #[arg(long)]
+    service: bool,
+    /// The program that serves.
+    #[arg(long, default_value = "target/debug/catena")]
+    program: PathBuf,
     /// Take our index from the last run, when only searching has changed since.
     #[arg(long)]
     keep: bool,
@@ -69,6 +99,10 @@ struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Dense,
+    Filtered,
+    Lexical,
+    Building,
+    Tenants,
 }
 
 /// What all questions need to know.
@@ -78,6 +112,9 @@ struct Settings {
     rounds: usize,
     kept: Kept,
     peers: Vec<String>,
+    tenants: usize,
+    /// The program to start, if a whole service is to be measured.
+    service: Option<PathBuf>,
 }
 
 impl Settings {
@@ -87,32 +124,48 @@ impl Settings {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let folder = arguments.data.context("name the folder of collections with --data or CATENA_BENCH_DATA")?;
-    let (extent, rows, rounds) = if arguments.quick {
-        (Extent::Sample(QUICK_STEP), vec![QUICK_ROWS], 1)
+    let Arguments { alone, whole } = Arguments::parse();
+    match alone {
+        None => run(whole),
+        Some(Alone::Once(once)) => {
+            println!("{}", serde_json::to_string(&tenants::once(&once)?)?);
+            Ok(())
+        }
+    }
+}
+
+fn run(whole: Whole) -> anyhow::Result<()> {
+    let folder = whole.data.context("name the folder of collections with --data or CATENA_BENCH_DATA")?;
+    let (extent, rows, rounds, tenants) = if whole.quick {
+        (Extent::Sample(QUICK_STEP), vec![QUICK_ROWS], 1, QUICK_TENANTS)
     } else {
-        (Extent::Whole, arguments.rows, arguments.rounds)
+        (Extent::Whole, whole.rows, whole.rounds, whole.tenants)
     };
     let settings = Settings {
-        python: Python { program: arguments.python, packages: arguments.python_path },
+        python: Python { program: whole.python, packages: whole.python_path },
         rows,
         rounds,
-        kept: if arguments.keep { Kept::Reuse } else { Kept::BuildAnew },
-        peers: arguments.peers,
+        kept: if whole.keep { Kept::Reuse } else { Kept::BuildAnew },
+        peers: whole.peers,
+        tenants,
+        service: whole.service.then_some(whole.program),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let data = runtime.block_on(Data::load(&folder, &arguments.model, &arguments.cache, extent))?;
+    let data = runtime.block_on(Data::load(&folder, &whole.model, &whole.cache, extent))?;
     println!(
         "{} texts and {} queries, {} numbers a vector",
         data.texts.len(),
         data.queries.len(),
         data.asked.dimension
     );
-    let parts = if arguments.parts.is_empty() { Part::value_variants() } else { &arguments.parts };
+    let parts = if whole.parts.is_empty() { Part::value_variants() } else { &whole.parts };
     for part in parts {
         match part {
             Part::Dense => dense::measure(&settings, &data)?,
+            Part::Filtered => filtered::measure(&settings, &data)?,
+            Part::Lexical => lexical::measure(&settings, &data)?,
+            Part::Building => building::measure(&settings, &data)?,
+            Part::Tenants => runtime.block_on(tenants::measure(&settings, &data))?,
         }
     }
     Ok(())

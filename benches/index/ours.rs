@@ -17,6 +17,8 @@ use half::f16;
 pub(crate) const TENANT: &str = "bench";
 const GENERATION: &str = "g1";
 const FIRST: VersionNo = VersionNo(1);
+/// The seq of live tables: later than any publication here.
+const LATER: Seq = Seq(1_000_000);
 /// The list of rows that everyone may see; the others are numbered like their groups.
 const EVERYONE: u32 = 1_000_000;
 
@@ -36,7 +38,6 @@ pub(crate) enum Kept {
 /// A tenant's index, with every row in it.
 pub(crate) struct Ours {
     generation: Arc<Generation>,
-    recipe: RecipeId,
     /// What building it took; `None` when it was there.
     pub(crate) build_seconds: Option<f64>,
     folder: PathBuf,
@@ -59,12 +60,11 @@ impl Ours {
         dimension: usize,
         raw: impl Fn() -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<RowInput>> + 'a>>,
     ) -> anyhow::Result<Self> {
-        let recipe = RecipeId::new(TENANT)?;
-        let open = || generation(folder, TENANT, &recipe, dimension);
+        let open = || generation(folder, dimension);
         if kept == Kept::Reuse && folder.is_dir() {
             let generation = open()?;
             if generation.snapshot().rows() == rows {
-                return Ok(Self { generation, recipe, build_seconds: None, folder: folder.to_owned() });
+                return Ok(Self { generation, build_seconds: None, folder: folder.to_owned() });
             }
         }
         if folder.exists() {
@@ -74,7 +74,7 @@ impl Ours {
         let inputs = raw()?.collect::<anyhow::Result<Vec<_>>>()?;
         let watch = Stopwatch::start();
         generation.publish(inputs, Seq(1))?;
-        let ours = Self { generation, recipe, build_seconds: None, folder: folder.to_owned() };
+        let ours = Self { generation, build_seconds: None, folder: folder.to_owned() };
         Ok(Self { build_seconds: Some(watch.elapsed().as_secs_f64()), ..ours })
     }
 
@@ -89,29 +89,83 @@ impl Ours {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
+}
 
-    /// The rows' numbers, best first.
-    pub(crate) fn dense(
-        &self,
-        snapshot: &Snapshot,
-        query: &QueryVector,
-        visible: &Visible,
-        limit: usize,
-    ) -> anyhow::Result<Vec<u32>> {
-        let hits = snapshot.dense(query, visible, limit)?;
-        Ok(hits.iter().map(|hit| snapshot.key(hit.row).doc.0).collect())
+/// The rows of an index, published in so many batches and not merged yet.
+pub(crate) fn publish(
+    folder: &Path,
+    dimension: usize,
+    rows: Vec<RowInput>,
+    batches: usize,
+) -> anyhow::Result<Arc<Generation>> {
+    let generation = generation(folder, dimension)?;
+    let size = rows.len().div_ceil(batches).max(1);
+    for (batch, seq) in rows.chunks(size).zip(1..) {
+        generation.publish(batch.to_vec(), Seq(seq))?;
+    }
+    Ok(generation)
+}
+
+/// Merges for as long as the index says so. The rows that were written.
+pub(crate) fn merge_all(generation: &Generation, live: &LiveTable, rows: &[RowInput]) -> anyhow::Result<usize> {
+    let mut written = 0;
+    while let Some(plan) = generation.merge_plan(live) {
+        let number =
+            |doc: &DocNo| rows.get(doc.0 as usize).cloned().context("a merge asks for a row that nobody published");
+        let merged: Vec<RowInput> =
+            plan.documents().iter().map(|(doc, _)| number(doc)).collect::<anyhow::Result<_>>()?;
+        written += merged.len();
+        generation.merge(&plan, merged)?;
+    }
+    Ok(written)
+}
+
+/// Many tenants' indexes below one folder, of which some are kept open.
+pub(crate) struct Tenants {
+    index: Index,
+    recipe: RecipeId,
+    dimension: usize,
+}
+
+impl Tenants {
+    pub(crate) fn new(folder: &Path, dimension: usize, open_max: NonZeroUsize) -> anyhow::Result<Self> {
+        Ok(Self { index: Index::new(folder.to_owned(), open_max), recipe: RecipeId::new(TENANT)?, dimension })
     }
 
-    pub(crate) fn query(&self, values: Vec<f32>) -> QueryVector {
-        QueryVector { recipe: self.recipe.clone(), values }
+    pub(crate) fn name(number: usize) -> String {
+        format!("{TENANT}-{number}")
+    }
+
+    fn generation(&self, tenant: &str) -> anyhow::Result<Arc<Generation>> {
+        let scope = Scope::service(&TenantId::new(tenant)?);
+        Ok(self.index.generation(&scope, &GenerationId::new(GENERATION)?, &self.recipe, self.dimension)?)
+    }
+
+    /// Makes a tenant's index of these rows, unless it is there.
+    pub(crate) fn make(&self, tenant: &str, rows: Vec<RowInput>) -> anyhow::Result<()> {
+        let generation = self.generation(tenant)?;
+        if generation.snapshot().rows() == rows.len() { Ok(()) } else { Ok(generation.publish(rows, Seq(1))?) }
+    }
+
+    /// Asks a tenant's index both ways, opening it if it is closed. How many rows were found.
+    pub(crate) fn ask(
+        &self,
+        tenant: &str,
+        live: &LiveTable,
+        vector: &QueryVector,
+        words: &LexicalQuery,
+        limit: usize,
+    ) -> anyhow::Result<usize> {
+        let snapshot = self.generation(tenant)?.snapshot();
+        let visible = snapshot.visible(&reader(tenant, &[])?, live, &Filter::default(), clock::now());
+        let near = snapshot.dense(vector, &visible, limit)?;
+        Ok(near.len() + snapshot.lexical(words, &visible, limit)?.len())
     }
 }
 
-/// The one generation of a tenant whose index lies below `folder`.
-fn generation(folder: &Path, tenant: &str, recipe: &RecipeId, dimension: usize) -> anyhow::Result<Arc<Generation>> {
-    let index = Index::new(folder.to_owned(), NonZeroUsize::MIN);
-    let scope = Scope::service(&TenantId::new(tenant)?);
-    Ok(index.generation(&scope, &GenerationId::new(GENERATION)?, recipe, dimension)?)
+/// The generation of the one tenant whose index lies below `folder`.
+fn generation(folder: &Path, dimension: usize) -> anyhow::Result<Arc<Generation>> {
+    Tenants::new(folder, dimension, NonZeroUsize::MIN)?.generation(TENANT)
 }
 
 /// A row for the index.
@@ -147,7 +201,7 @@ pub(crate) fn live(rows: usize, readers: &Readers<'_>) -> anyhow::Result<LiveTab
             })
             .collect::<anyhow::Result<_>>()?,
     };
-    Ok(LiveTable::empty().with(Seq(1), documents.collect::<anyhow::Result<_>>()?, acls))
+    Ok(LiveTable::empty().with(LATER, documents.collect::<anyhow::Result<_>>()?, acls))
 }
 
 fn group_name(group: u16) -> String {
@@ -175,6 +229,22 @@ fn reader(tenant: &str, groups: &[u16]) -> anyhow::Result<Scope> {
     let groups = groups.iter().map(|&group| Ok(GroupName::new(&group_name(group))?)).collect::<anyhow::Result<_>>()?;
     let on_behalf = Some(OnBehalf { user: None, groups });
     Ok(credential.enter(Entry { tenant: &tenant, need: Right::Read, on_behalf, directory: Directory::default() })?)
+}
+
+/// A query for an index that was built here.
+pub(crate) fn query(values: Vec<f32>) -> anyhow::Result<QueryVector> {
+    Ok(QueryVector { recipe: RecipeId::new(TENANT)?, values })
+}
+
+/// The rows' numbers by vectors, best first.
+pub(crate) fn dense(
+    snapshot: &Snapshot,
+    query: &QueryVector,
+    visible: &Visible,
+    limit: usize,
+) -> anyhow::Result<Vec<u32>> {
+    let hits = snapshot.dense(query, visible, limit)?;
+    Ok(hits.iter().map(|hit| snapshot.key(hit.row).doc.0).collect())
 }
 
 /// The rows' numbers by words, best first.

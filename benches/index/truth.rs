@@ -19,7 +19,7 @@ pub(crate) const LIMIT: usize = 10;
 const SLACK: f32 = 1e-6;
 
 /// The exact answers to some queries.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Truth {
     /// How many rows there are to find, query by query: the limit, or fewer where fewer may be seen.
     wanted: Vec<usize>,

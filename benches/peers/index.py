@@ -3,15 +3,17 @@
 For: the bench of the index, which starts this, writes one command of JSON a line to it and reads one line for each. Needs
 what `provision.py --with-benches` brings; what is not installed is answered with {"skipped": why}.
 
-Promises: searching runs on one thread. What is timed is the search of all queries given at once (mean), then of one after
-the other (p50, p99); where an index takes one at a time only, the mean is of those. Nothing else is timed. Vectors are of
-length one, so the inner product is the cosine. An index that was built is kept in the cache with the time that it took.
+Promises: searching runs on one thread. What is timed is the search of all queries given at once (`together_ms`, a query's
+share of it), then of one after the other (mean, p50, p99), each a call from Python. Nothing else is timed: filters and
+queries of words are made before. Vectors are of length one, so the inner product is the cosine. An index that was built is
+kept in the cache with the time that it took.
 Does not: judge an answer (the bench does, all alike), tune anything but the effort that it is asked for, or fetch anything.
 """
 
 import json
 import math
 import os
+import re
 import sys
 import time
 import traceback
@@ -51,6 +53,22 @@ class Hnswlib:
     def search(self, queries, limit, effort):
         self.index.set_ef(max(effort, limit))
         return self.index.knn_query(queries, k=limit, num_threads=1)[0]
+
+
+    def seen(self, mask):
+        return mask.tobytes().__getitem__, int(mask.sum())
+
+    def search_seen(self, queries, limit, effort, seen):
+        """Python is called for every row that is met: slow, and all that the package offers."""
+        is_seen, count = seen
+        self.index.set_ef(max(effort, limit))
+        limit = min(limit, count)
+        while limit > 0:
+            try:
+                return self.index.knn_query(queries, k=limit, num_threads=1, filter=is_seen)[0]
+            except RuntimeError:  # fewer were found than were asked for
+                limit //= 2
+        return [[]]
 
 
 class Usearch:
@@ -119,6 +137,62 @@ class Faiss:
             self.faiss.ParameterSpace().set_index_parameter(self.index, self.parameter, effort)
         return self.index.search(queries, limit)[1]
 
+    def seen(self, mask):
+        import numpy
+
+        return numpy.packbits(mask, bitorder="little")
+
+    def search_seen(self, queries, limit, effort, seen):
+        self.faiss.omp_set_num_threads(1)
+        only = self.faiss.IDSelectorBitmap(seen)
+        return self.index.search(queries, limit, params=self.faiss.SearchParametersHNSW(sel=only, efSearch=effort))[1]
+
+
+class Tantivy:
+    """Texts by their words, in one segment; a query is a union of its words, as the bench's own index takes it."""
+
+    def __init__(self):
+        self.index, self.queries = None, None
+
+    def build(self, texts, groups):
+        import tantivy
+
+        schema = tantivy.SchemaBuilder()
+        schema.add_text_field("body", stored=False, tokenizer_name="en_stem", index_option="freq")
+        schema.add_unsigned_field("number", stored=False, indexed=False, fast=True)
+        schema.add_unsigned_field("group", stored=False, indexed=True, fast=False)
+        self.schema = schema.build()
+        self.index = tantivy.Index(self.schema)
+        writer = self.index.writer(heap_size=1_000_000_000, num_threads=1)
+        for number, (text, group) in enumerate(zip(texts, groups)):
+            document = tantivy.Document(body=text)
+            document.add_unsigned("number", number)
+            document.add_unsigned("group", group)
+            writer.add_document(document)
+        writer.commit()
+        writer.wait_merging_threads()
+        self.index.reload()
+        self.searcher = self.index.searcher()
+        if self.searcher.num_segments != 1:
+            raise ValueError(f"tantivy made {self.searcher.num_segments} segments of the texts, one was wanted")
+
+    def prepare(self, queries, group):
+        """The queries as objects, under a filter for one group if it is named."""
+        from tantivy import Occur, Query
+
+        prepared = []
+        for text in queries:
+            query, _ = self.index.parse_query_lenient(" ".join(re.findall(r"\w+", text.lower())), ["body"])
+            if group is not None:
+                only = Query.const_score_query(Query.term_query(self.schema, "group", group), 0.0)
+                query = Query.boolean_query([(Occur.Must, only), (Occur.Must, query)])
+            prepared.append(query)
+        return prepared
+
+    def search(self, query, limit):
+        # Counting all matches would keep the engine from passing over what cannot be among the best.
+        return self.searcher.search(query, limit, count=False).hits
+
 
 PROBES = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 PEERS = {
@@ -135,7 +209,7 @@ class Bench:
     """What the commands are about: at most one index, open."""
 
     def __init__(self):
-        self.peer, self.dimension = None, None
+        self.peer, self.dimension, self.filters, self.texts = None, None, None, None
 
     def truth(self, command):
         """How near the last of the nearest rows is to each query: exact, a block of rows after the other."""
@@ -150,6 +224,76 @@ class Bench:
             both = numpy.concatenate([best, near], axis=1)
             best = numpy.partition(both, -limit, axis=1)[:, -limit:]
         return {"wanted": [limit] * len(queries), "least": best.min(axis=1).tolist()}
+
+    def cases(self, command):
+        """Filters for some queries, and the exact answers under each: which groups of rows may be seen.
+
+        Once rows belong to groups by chance, once to the nearest of so many rows taken as centres. Shares of the rows are
+        seen by chance, nearest to the query and farthest from it: whole groups, as many as reach the share.
+        """
+        import numpy
+
+        chance = numpy.random.default_rng(command["seed"])
+        rows, queries = vectors(command["rows"], command["dimension"]), vectors(command["queries"], command["dimension"])
+        count = min(command["groups"], len(rows))
+        centres = numpy.array(rows[numpy.sort(chance.choice(len(rows), count, replace=False))])
+        blocks = range(0, len(rows), ROWS_AT_ONCE)
+        nearest = [(rows[start : start + ROWS_AT_ONCE] @ centres.T).argmax(axis=1) for start in blocks]
+        belongs = {"by chance": chance.integers(0, count, len(rows)), "by nearness": numpy.concatenate(nearest)}
+        ranks = numpy.argsort(-(queries @ centres.T), axis=1)
+        same = numpy.tile(chance.permutation(count), (len(queries), 1))
+        orders = {"random": ("by chance", same), "nearest": ("by nearness", ranks), "farthest": ("by nearness", ranks[:, ::-1])}
+        cases = [{"name": "everything", "share": 1.0, "belongs": "by chance", "groups": [list(range(count))] * len(queries)}]
+        for name, (kind, order) in orders.items():
+            sizes = numpy.bincount(belongs[kind], minlength=count)[order].cumsum(axis=1)
+            for share in command["shares"]:
+                ends = [int(numpy.searchsorted(row, share * len(rows))) + 1 for row in sizes]
+                groups = [sorted(row[:end].tolist()) for row, end in zip(order, ends)]
+                cases.append({"name": name, "share": share, "belongs": kind, "groups": groups})
+        for case in cases:
+            case |= exact(rows, queries, belongs[case["belongs"]], case["groups"], count, command["limit"])
+        return {"belongs": {kind: groups.tolist() for kind, groups in belongs.items()}, "cases": cases}
+
+    def filtered(self, command):
+        """All queries under their filters, one after the other."""
+        import numpy
+
+        if self.filters is None:
+            self.filters = json.loads(Path(command["cases"]).read_text("utf-8"))
+        case = self.filters["cases"][command["case"]]
+        belongs = numpy.array(self.filters["belongs"][case["belongs"]])
+        queries = vectors(command["queries"], self.dimension)
+        times, found = [], []
+        for query, groups in zip(queries, case["groups"]):
+            seen = self.peer.seen(numpy.isin(belongs, groups))
+            start = time.perf_counter()
+            rows = self.peer.search_seen(query[None, :], command["limit"], command["effort"], seen)
+            times.append(time.perf_counter() - start)
+            found.append(rows[0])
+        return {**quantiles(times), "found": numbers(found)}
+
+    def words(self, command):
+        """Builds an index of texts, each in a group."""
+        self.texts = Tantivy()
+        with open(command["texts"], encoding="utf-8") as file:
+            texts = [json.loads(line) for line in file]
+        start = time.perf_counter()
+        self.texts.build(texts, command["groups"])
+        return {"build_seconds": time.perf_counter() - start}
+
+    def ask(self, command):
+        """All queries of words, one after the other."""
+        with open(command["queries"], encoding="utf-8") as file:
+            queries = [json.loads(line) for line in file]
+        queries = self.texts.prepare(queries, command["group"])
+        times, hits = [], []
+        for query in queries:
+            start = time.perf_counter()
+            hits.append(self.texts.search(query, command["limit"]))
+            times.append(time.perf_counter() - start)
+        addresses = [[address for _, address in some] for some in hits]
+        found = [self.texts.searcher.fast_field_values("number", some) for some in addresses]
+        return {**quantiles(times), "found": found}
 
     def open(self, command):
         """Builds the index of the rows, or takes the one that was built before."""
@@ -185,13 +329,32 @@ class Bench:
             start = time.perf_counter()
             self.peer.search(one, limit, effort)
             times.append(time.perf_counter() - start)
-        return {**quantiles(times), "mean_ms": mean * 1e3, "found": numbers(found)}
+        return {**quantiles(times), "together_ms": mean * 1e3, "found": numbers(found)}
 
 
 def quantiles(times):
     times = sorted(times)
     at = [times[min(int(share * len(times)), len(times) - 1)] * 1e3 for share in (0.5, 0.99)]
     return {"mean_ms": sum(times) / len(times) * 1e3, "p50_ms": at[0], "p99_ms": at[1]}
+
+
+def exact(rows, queries, belongs, groups, count, limit):
+    """How many rows there are to find among those in some groups, query by query, and how near the last of them is."""
+    import numpy
+
+    allowed = numpy.zeros((len(queries), count), dtype=bool)
+    for query, some in zip(allowed, groups):
+        query[some] = True
+    best = numpy.full((len(queries), limit), -numpy.inf, dtype=numpy.float32)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        near = queries @ rows[start : start + ROWS_AT_ONCE].T
+        near[~allowed[:, belongs[start : start + ROWS_AT_ONCE]]] = -numpy.inf
+        best = numpy.partition(numpy.concatenate([best, near], axis=1), -limit, axis=1)[:, -limit:]
+    wanted = numpy.isfinite(best).sum(axis=1)
+    # Infinity where there is nothing to find: JSON has no word for it, and no cosine reaches 2.
+    least = numpy.where(numpy.isfinite(best), best, 2.0).min(axis=1)
+    seen = numpy.bincount(belongs, minlength=count) @ allowed.T
+    return {"wanted": wanted.tolist(), "least": least.tolist(), "seen": float(seen.mean() / len(rows))}
 
 
 def numbers(found):
@@ -201,7 +364,7 @@ def numbers(found):
 
 def main():
     bench = Bench()
-    does = {"truth": bench.truth, "open": bench.open, "round": bench.round}
+    does = {"truth": bench.truth, "cases": bench.cases, "filtered": bench.filtered, "words": bench.words, "ask": bench.ask, "open": bench.open, "round": bench.round}
     for line in sys.stdin:
         command = json.loads(line)
         try:
