@@ -103,14 +103,16 @@ fn size(settings: &Settings, data: &Data, wanted: usize) -> anyhow::Result<()> {
     let means: Vec<f64> = ours.iter().map(|&(_, mean)| mean).collect();
     let mut notes = Vec::new();
     for name in ["faiss HNSW", "hnswlib"].into_iter().filter(|name| settings.wants(name)) {
-        match peer_lines(settings, data, name, &asked, &means)? {
-            Answer::Done(PeerLines { lines, call_ms }) => {
+        match peer_lines(settings, data, name, &asked, &means) {
+            Ok(Answer::Done(PeerLines { lines, call_ms })) => {
                 lines.into_iter().zip(&mut table).for_each(|(lines, to)| to.extend(lines));
                 notes.push(format!(
                     "{name} is called from Python, query by query; of its times {call_ms:.3} ms are the call."
                 ));
             }
-            Answer::Skipped(why) => notes.push(format!("{name} is left out: {why}.")),
+            Ok(Answer::Skipped(why)) => notes.push(format!("{name} is left out: {why}.")),
+            // A long run does not end over somebody else's index.
+            Err(error) => notes.push(format!("{name} failed: {error:#}.")),
         }
     }
     table.iter().flatten().for_each(|line| println!("{line}"));

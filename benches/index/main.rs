@@ -64,7 +64,7 @@ struct Whole {
     #[arg(long, default_value = "python3")]
     python: PathBuf,
     /// Folders of Python packages for it.
-    #[arg(long, default_value = ".catena/bench-python")]
+    #[arg(long, default_value = ".catena/bench-python:.catena/bench-built")]
     python_path: PathBuf,
     /// How many rows are searched, size by size.
     #[arg(long, value_delimiter = ',', default_values_t = [30_000, 100_000, 300_000, 1_000_000])]

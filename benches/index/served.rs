@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use catena_benches::{OPERATOR_KEY, Service};
 use catena_runtime::clock::Stopwatch;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::data::Data;
@@ -24,23 +25,23 @@ const ASKED: usize = 200;
 const AT_ONCE: usize = 8;
 /// Words of the paragraph: two of it are more than a chunk is filled up to.
 const WORDS: usize = 90;
-/// Keys of the tenants that are asked, beside the service's folder: the service shows a key once.
-const KEYS: &str = "keys.json";
+/// What is remembered of filling it, beside the service's folder.
+const FILLED: &str = "filled.json";
 
 pub(crate) async fn measure(program: &Path, kept: Kept, tenants: usize, data: &Data) -> anyhow::Result<()> {
     let folder = data.cache.join(format!("ours-service-{tenants}"));
-    let (service_folder, keys) = (folder.join("data"), folder.join(KEYS));
+    let (service_folder, filled) = (folder.join("data"), folder.join(FILLED));
     if kept == Kept::BuildAnew && folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    if !keys.exists() {
+    if !filled.exists() {
         std::fs::create_dir_all(&service_folder)?;
         let watch = Stopwatch::start();
         let made = fill(program, &service_folder, tenants, data).await?;
-        std::fs::write(&keys, serde_json::to_vec(&made)?)?;
+        std::fs::write(&filled, serde_json::to_vec(&made)?)?;
         println!("\nfilled through HTTP in {:.0} s", watch.elapsed().as_secs_f64());
     }
-    let keys: Vec<String> = serde_json::from_slice(&std::fs::read(&keys)?)?;
+    let Filled { keys, empty_kib, chunks } = serde_json::from_slice(&std::fs::read(&filled)?)?;
     let watch = Stopwatch::start();
     let service = Service::start(program, &service_folder, &[]).await?;
     let ready_seconds = watch.elapsed().as_secs_f64();
@@ -63,7 +64,9 @@ pub(crate) async fn measure(program: &Path, kept: Kept, tenants: usize, data: &D
     println!("\n| a service with {tenants} tenants | |\n|---|---|");
     println!("| ready after a restart | {ready_seconds:.2} s |");
     println!("| resident before the first question | {:.1} MiB |", before as f64 / 1024.0);
-    println!("| the same for each tenant | {:.2} KiB |", before as f64 / tenants as f64);
+    let idle = before.saturating_sub(empty_kib) as f64 / tenants as f64;
+    println!("| more than without tenants, for each of them | {idle:.2} KiB |");
+    println!("| chunks of a tenant | {:.1} |", chunks as f64 / tenants as f64);
     println!(
         "| more for each of {} tenants that was asked once | {:.1} KiB |",
         keys.len(),
@@ -73,9 +76,21 @@ pub(crate) async fn measure(program: &Path, kept: Kept, tenants: usize, data: &D
     Ok(())
 }
 
+/// What is remembered of filling a service, which shows a key once.
+#[derive(Serialize, Deserialize)]
+struct Filled {
+    /// Keys of the tenants that are asked.
+    keys: Vec<String>,
+    /// What the service occupied without a tenant.
+    empty_kib: u64,
+    /// Chunks of all tenants.
+    chunks: u64,
+}
+
 /// Makes the tenants and their documents. The keys of those that will be asked.
-async fn fill(program: &Path, folder: &Path, tenants: usize, data: &Data) -> anyhow::Result<Vec<String>> {
+async fn fill(program: &Path, folder: &Path, tenants: usize, data: &Data) -> anyhow::Result<Filled> {
     let service = Service::start(program, folder, &[]).await?;
+    let empty_kib = service.resident_kib()?;
     let client = reqwest::Client::new();
     let made = stream::iter(0..tenants).map(|number| tenant(&client, &service.url, number, data));
     let mut made = made.buffered(AT_ONCE);
@@ -90,9 +105,8 @@ async fn fill(program: &Path, folder: &Path, tenants: usize, data: &Data) -> any
         }
     }
     drop(made);
-    println!("\nchunks of a tenant in the service: {:.1}", chunks as f64 / tenants as f64);
     service.stop().await?;
-    Ok(keys)
+    Ok(Filled { keys, empty_kib, chunks })
 }
 
 /// Makes one tenant with its document; its key, and how many chunks it has.

@@ -3,7 +3,7 @@
 For: the bench of the index, which starts this, writes one command of JSON a line to it and reads one line for each. Needs
 what `provision.py --with-benches` brings; what is not installed is answered with {"skipped": why}.
 
-Promises: searching runs on one thread. What is timed is the search of all queries given at once (`together_ms`, a query's
+Promises: searching runs on one thread, but for lancedb, which cannot be told to. What is timed is the search of all queries given at once (`together_ms`, a query's
 share of it), then of one after the other (mean, p50, p99), each a call from Python. Nothing else is timed: filters and
 queries of words are made before. Vectors are of length one, so the inner product is the cosine. An index that was built is
 kept in the cache with the time that it took.
@@ -14,7 +14,9 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -148,6 +150,49 @@ class Faiss:
         return self.index.search(queries, limit, params=self.faiss.SearchParametersHNSW(sel=only, efSearch=effort))[1]
 
 
+class Lancedb:
+    """A table on the disk with a graph over bytes, its best rescored. Its threads are its own affair."""
+
+    # It refuses an effort below the rows that it is to rescore: four for each that is wanted.
+    efforts = EFFORTS[EFFORTS.index(40) :]
+
+    def __init__(self, dimension):
+        os.environ.setdefault("LANCE_LOG", "error")
+        import lancedb
+
+        self.lancedb, self.dimension, self.folder, self.table = lancedb, dimension, tempfile.mkdtemp(), None
+
+    def build(self, rows):
+        import pyarrow
+        from lancedb.index import HnswSq
+
+        def batch(start):
+            part = rows[start : start + ROWS_AT_ONCE]
+            numbers = pyarrow.array(range(start, start + len(part)), type=pyarrow.uint32())
+            vectors = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(part.ravel()), self.dimension)
+            return pyarrow.record_batch([numbers, vectors], names=["number", "vector"])
+
+        batches = (batch(start) for start in range(0, len(rows), ROWS_AT_ONCE))
+        self.table = self.lancedb.connect(self.folder).create_table("rows", batches, schema=batch(0).schema)
+        graph = HnswSq(distance_type="cosine", num_partitions=1, m=LINKS, ef_construction=BUILD_EFFORT)
+        self.table.create_index("vector", config=graph)
+
+    def save(self, path):
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.move(self.folder, path)
+        self.load(path)
+
+    def load(self, path):
+        self.table = self.lancedb.connect(path).open_table("rows")
+
+    def search(self, queries, limit, effort):
+        return [self.ask(query, limit, effort) for query in queries]
+
+    def ask(self, query, limit, effort):
+        asked = self.table.search(query).distance_type("cosine").nprobes(1).ef(effort).refine_factor(4).limit(limit)
+        return asked.select(["number", "_distance"]).to_arrow()["number"].to_pylist()
+
+
 class Tantivy:
     """Texts by their words, in one segment; a query is a union of its words, as the bench's own index takes it."""
 
@@ -201,6 +246,7 @@ PEERS = {
     "usearch i8": lambda dimension, _: Usearch(dimension, "i8"),
     "faiss HNSW": lambda dimension, _: Faiss(dimension, f"HNSW{LINKS}", "efSearch", EFFORTS),
     "faiss IVF": lambda dimension, rows: Faiss(dimension, f"IVF{4 * math.isqrt(rows)},Flat", "nprobe", PROBES),
+    "lancedb": lambda dimension, _: Lancedb(dimension),
     "faiss flat": lambda dimension, _: Faiss(dimension, "Flat", None, [0]),
 }
 
@@ -312,7 +358,8 @@ class Bench:
             self.peer.save(path)
             took.write_text(json.dumps({"build_seconds": seconds}), "utf-8")
         facts = json.loads(took.read_text("utf-8"))
-        return {**facts, "bytes": path.stat().st_size, "efforts": self.peer.efforts}
+        files = [file for file in [path, *path.rglob("*")] if file.is_file()]
+        return {**facts, "bytes": sum(file.stat().st_size for file in files), "efforts": self.peer.efforts}
 
     def round(self, command):
         """All queries at once, then one after the other."""
