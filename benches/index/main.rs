@@ -75,7 +75,7 @@ struct Whole {
     /// The questions; without any, all of them.
     #[arg(long = "part", value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
-    /// Only these peers, by the first word of their name; without any, all of them.
+    /// Only these peers, by the first word of their name, and with `none` no peer; without it, all of them.
     #[arg(long = "peer", value_delimiter = ',')]
     peers: Vec<String>,
     /// Tenants at rest.
