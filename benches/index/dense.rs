@@ -2,7 +2,8 @@
 //!
 //! Measured: our index as it is, and of each peer the least effort (`ef`, `nprobe`) that reaches each of three recalls, or
 //! the most that it has. Rounds alternate, ours before each of theirs, and a ratio is the median over the rounds of our
-//! mean time by theirs in the same round. A peer gets all queries at once for its mean, so that Python costs it nothing.
+//! mean by theirs in the same round. A mean is of processor time, so that other programs do not count. A peer gets all
+//! queries at once for its mean, so that Python costs it nothing.
 
 use std::path::Path;
 
@@ -24,10 +25,15 @@ const PEERS: [&str; 7] = ["hnswlib", "usearch f32", "usearch i8", "faiss HNSW", 
 pub(crate) fn measure(settings: &Settings, data: &Data) -> anyhow::Result<()> {
     println!("\n## Dense: the {LIMIT} nearest rows, one thread each, recall against exact single precision\n");
     println!(
-        "x: our mean time by theirs, the median of {} rounds; below 1 ours is faster. A peer's mean is of all queries",
+        "mean: processor time of a query; a peer is given all queries at once for it, where that is no other work."
+    );
+    println!(
+        "p50, p99: the time that passed, a peer's with its call from Python. effort: ef or nprobe, the least that"
+    );
+    println!(
+        "reaches a recall. x: our mean by theirs; below 1 ours is faster. x p50: the same for p50. Medians of {} rounds.",
         settings.rounds
     );
-    println!("given at once, p50 and p99 are of calls from Python, one a query. x p50 is steadier on a busy machine.");
     for &rows in &settings.rows {
         size(settings, data, rows)?;
     }
@@ -52,13 +58,10 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn round(&self) -> anyhow::Result<(Times, Vec<Vec<u32>>)> {
-        let mut times = Times::default();
-        let found = self
-            .queries
-            .iter()
-            .map(|query| times.of(|| ours::dense(self.snapshot, query, self.visible, LIMIT)))
-            .collect::<anyhow::Result<_>>()?;
-        Ok((times, found))
+        Times::round(|times| {
+            let asked = self.queries.iter();
+            asked.map(|query| times.of(|| ours::dense(self.snapshot, query, self.visible, LIMIT))).collect()
+        })
     }
 }
 

@@ -69,12 +69,13 @@ struct Asked<'a> {
 pub(crate) fn measure(settings: &Settings, data: &Data) -> anyhow::Result<()> {
     println!("\n## Filtered: the {LIMIT} nearest of the visible rows, one thread each\n");
     println!(
-        "own x: mean time by that of the same index without a filter. x: our mean time by theirs; below 1 ours is"
+        "mean: processor time of a query. own x: the mean by that of the same index without a filter. x: our mean by"
     );
     println!(
-        "faster. Medians of {} rounds. usearch is left out: its Python package has no filtered search.",
+        "theirs; below 1 ours is faster. Ours are medians of {} rounds. usearch is left out: its Python package has no",
         settings.rounds
     );
+    println!("filtered search.");
     for &rows in &settings.rows {
         size(settings, data, rows)?;
     }
@@ -107,7 +108,7 @@ fn size(settings: &Settings, data: &Data, wanted: usize) -> anyhow::Result<()> {
             Ok(Answer::Done(PeerLines { lines, call_ms })) => {
                 lines.into_iter().zip(&mut table).for_each(|(lines, to)| to.extend(lines));
                 notes.push(format!(
-                    "{name} is called from Python, query by query; of its times {call_ms:.3} ms are the call."
+                    "{name} is called from Python, query by query; of each of its times {call_ms:.3} ms are the call."
                 ));
             }
             Ok(Answer::Skipped(why)) => notes.push(format!("{name} is left out: {why}.")),
@@ -181,11 +182,10 @@ fn search(
     queries: &[QueryVector],
     visible: &[Arc<Visible>],
 ) -> anyhow::Result<(Times, Vec<Vec<u32>>)> {
-    let mut times = Times::default();
-    let asked = queries.iter().zip(visible);
-    let found = asked.map(|(query, visible)| times.of(|| ours::dense(snapshot, query, visible, LIMIT)));
-    let found = found.collect::<anyhow::Result<_>>()?;
-    Ok((times, found))
+    Times::round(|times| {
+        let asked = queries.iter().zip(visible);
+        asked.map(|(query, visible)| times.of(|| ours::dense(snapshot, query, visible, LIMIT))).collect()
+    })
 }
 
 struct PeerLines {
@@ -235,7 +235,7 @@ fn peer_lines(
                 }))?
             };
             if at == 0 {
-                (without_ms, call_ms) = (round.mean_ms, round.mean_ms - round.own_ms());
+                (without_ms, call_ms) = (round.mean_ms, (round.mean_ms - round.own_ms()).max(0.0));
             }
             let recall = case.recall(asked, &round.found)?;
             let Round { mean_ms, p50_ms, p99_ms, .. } = round;

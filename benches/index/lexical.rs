@@ -28,7 +28,10 @@ const SEED: u64 = 7;
 
 pub(crate) fn measure(settings: &Settings, data: &Data) -> anyhow::Result<()> {
     println!("\n## Lexical: the {LIMIT} best of {} texts by their words, one thread each\n", data.texts.len());
-    println!("x: our mean time by tantivy's, the median of {} rounds; below 1 ours is faster.\n", settings.rounds);
+    println!(
+        "mean: processor time of a query, tantivy's with its call from Python. x: our mean by tantivy's, the median of"
+    );
+    println!("{} rounds; below 1 ours is faster.\n", settings.rounds);
     let mut chance = Chance(SEED);
     let groups: Vec<u16> = data.texts.iter().map(|_| chance.below(GROUPS.into()) as u16).collect();
     let ours = build(settings, data)?;
@@ -86,10 +89,9 @@ pub(crate) fn build(settings: &Settings, data: &Data) -> anyhow::Result<Ours> {
 }
 
 fn search(snapshot: &Snapshot, queries: &[LexicalQuery], visible: &Visible) -> anyhow::Result<(Times, Vec<Vec<u32>>)> {
-    let mut times = Times::default();
-    let found = queries.iter().map(|query| times.of(|| ours::lexical(snapshot, query, visible, LIMIT)));
-    let found = found.collect::<anyhow::Result<_>>()?;
-    Ok((times, found))
+    Times::round(|times| {
+        queries.iter().map(|query| times.of(|| ours::lexical(snapshot, query, visible, LIMIT))).collect()
+    })
 }
 
 /// The share of texts that both have found.

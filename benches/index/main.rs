@@ -5,8 +5,8 @@
 //! one that is not installed is left out with a sentence that says so. Rounds alternate, so that what else the machine does
 //! hits both sides. What can be made again (vectors, exact answers, peers' indexes) is kept in the cache folder.
 //!
-//! The output is tables in Markdown. Caveat: ratios of one run mean something, absolute times do not; and a peer is
-//! measured as its Python package brings it.
+//! The output is tables in Markdown, and means are of processor time. Caveat: ratios of one run mean something, absolute
+//! times do not; and a peer is measured as its Python package brings it.
 
 mod building;
 mod data;

@@ -44,9 +44,10 @@ pub(crate) struct Opened {
 /// One round of all queries.
 #[derive(Deserialize)]
 pub(crate) struct Round {
-    /// A query's share when all are given at once, so that Python itself costs nothing; not every search can be asked so.
+    /// A query's share of the processor's time when all are given at once, so that Python itself costs nothing; not every
+    /// search can be asked so.
     pub(crate) together_ms: Option<f64>,
-    /// Of one query after the other, each a call from Python.
+    /// The processor's time of one query after the other, each a call from Python.
     pub(crate) mean_ms: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
