@@ -43,7 +43,7 @@ pub(crate) fn measure(settings: &Settings, data: &Data) -> anyhow::Result<()> {
 /// Our index over so many rows, without words: only its vectors are asked for.
 pub(crate) fn build(settings: &Settings, data: &Data, rows: &Vectors) -> anyhow::Result<Ours> {
     let folder = data.cache.join(format!("ours-{}", rows.rows));
-    Ours::build(&folder, settings.kept, rows.rows, rows.dimension, || {
+    Ours::build(&folder, settings.rows_kept, rows.rows, rows.dimension, || {
         let vectors = rows.iter()?.enumerate();
         Ok(Box::new(vectors.map(|(number, vector)| ours::input(number, &Raw { text: "", vector: &vector? }))))
     })

@@ -111,6 +111,8 @@ struct Settings {
     rows: Vec<usize>,
     rounds: usize,
     kept: Kept,
+    /// The same for the indexes over so many rows, which two questions are asked of.
+    rows_kept: Kept,
     peers: Vec<String>,
     tenants: usize,
     /// The program to start, if a whole service is to be measured.
@@ -141,11 +143,13 @@ fn run(whole: Whole) -> anyhow::Result<()> {
     } else {
         (Extent::Whole, whole.rows, whole.rounds, whole.tenants)
     };
-    let settings = Settings {
+    let kept = if whole.keep { Kept::Reuse } else { Kept::BuildAnew };
+    let mut settings = Settings {
         python: Python { program: whole.python, packages: whole.python_path },
         rows,
         rounds,
-        kept: if whole.keep { Kept::Reuse } else { Kept::BuildAnew },
+        kept,
+        rows_kept: kept,
         peers: whole.peers,
         tenants,
         service: whole.service.then_some(whole.program),
@@ -161,7 +165,10 @@ fn run(whole: Whole) -> anyhow::Result<()> {
     let parts = if whole.parts.is_empty() { Part::value_variants() } else { &whole.parts };
     for part in parts {
         match part {
-            Part::Dense => dense::measure(&settings, &data)?,
+            Part::Dense => {
+                dense::measure(&settings, &data)?;
+                settings.rows_kept = Kept::Reuse;
+            }
             Part::Filtered => filtered::measure(&settings, &data)?,
             Part::Lexical => lexical::measure(&settings, &data)?,
             Part::Building => building::measure(&settings, &data)?,

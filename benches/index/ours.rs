@@ -52,7 +52,7 @@ pub(crate) enum Readers<'a> {
 }
 
 impl Ours {
-    /// Builds the index of `rows` in `folder`, and merges for as long as the index itself would.
+    /// Builds the index of `rows` in `folder`: one publication, and merges for as long as the index wants any.
     pub(crate) fn build<'a>(
         folder: &Path,
         kept: Kept,
@@ -72,10 +72,11 @@ impl Ours {
         }
         let generation = open()?;
         let inputs = raw()?.collect::<anyhow::Result<Vec<_>>>()?;
+        let (to_publish, live) = (inputs.clone(), live(rows, &Readers::Everyone)?);
         let watch = Stopwatch::start();
-        generation.publish(inputs, Seq(1))?;
-        let ours = Self { generation, build_seconds: None, folder: folder.to_owned() };
-        Ok(Self { build_seconds: Some(watch.elapsed().as_secs_f64()), ..ours })
+        generation.publish(to_publish, Seq(1))?;
+        merge_all(&generation, &live, &inputs)?;
+        Ok(Self { build_seconds: Some(watch.elapsed().as_secs_f64()), generation, folder: folder.to_owned() })
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
