@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use catena_embedding::{Allowed, Embedder, Place, open_model};
+use catena_benches::{cut, median, open};
 use catena_runtime::environment;
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -243,7 +243,7 @@ fn said<T: for<'a> Deserialize<'a>>(mut command: Command) -> anyhow::Result<T> {
 
 /// The first documents, cut to what the model reads.
 fn texts(whole: &Whole, model: &Path) -> anyhow::Result<Vec<String>> {
-    let embedder = ours::start(model, NonZeroUsize::MIN)?;
+    let embedder = open(model, NonZeroUsize::MIN)?;
     let data = whole.data.as_ref().context("name the folder of collections with --data or CATENA_BENCH_DATA")?;
     let path = data.join(&whole.set).join("corpus.jsonl");
     let lines = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -255,20 +255,8 @@ fn texts(whole: &Whole, model: &Path) -> anyhow::Result<Vec<String>> {
     Ok(texts)
 }
 
-/// The most words of the text that the model can read.
-fn cut(embedder: &Embedder, text: String) -> String {
-    let ends: Vec<usize> = text.match_indices(' ').map(|(at, _)| at).chain([text.len()]).collect();
-    let fits = ends.partition_point(|&end| embedder.count_tokens(&text[..end]) <= embedder.max_tokens());
-    ends.get(fits.saturating_sub(1)).map_or(text.clone(), |&end| text[..end].to_owned())
-}
-
 fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// At the length that most of these texts have.
@@ -290,12 +278,4 @@ fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() << 10
-}
-
-/// A model that may be measured because somebody named it here.
-fn open(model: &Path, workers: NonZeroUsize) -> anyhow::Result<Embedder> {
-    let path = model.to_str().context("the model's folder has no name in Unicode")?;
-    let looked = catena_embedding::inspect_model(Path::new("."), path)?;
-    let allowed = Allowed::with([looked.fingerprint().to_owned()]);
-    Ok(Embedder::start(open_model(Path::new("."), path, &allowed)?, &Place::here(workers))?)
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use catena_benches::percentile;
+use catena_benches::{open, percentile};
 use catena_domain::TenantId;
 use catena_embedding::Embedder;
 use catena_runtime::clock;
@@ -18,12 +18,8 @@ const TWO: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// Tokens of the query, of which the marks are two and its number a few.
 const QUERY: &str = "how are the signing keys rotated";
 
-pub(crate) fn start(model: &Path, workers: NonZeroUsize) -> anyhow::Result<Embedder> {
-    crate::open(model, workers)
-}
-
 pub(crate) async fn throughput(model: &Path, texts: Vec<String>) -> anyhow::Result<Throughput> {
-    let embedder = start(model, TWO)?;
+    let embedder = open(model, TWO)?;
     let tenant = TenantId::new("bench")?;
     embedder.embed_documents(&tenant, texts.iter().take(20).cloned().collect()).await?;
     let tokens = texts.iter().map(|text| embedder.count_tokens(text) + 2).sum();
@@ -61,7 +57,7 @@ impl fmt::Display for Latency {
 }
 
 pub(crate) async fn latency(model: &Path, texts: Vec<String>, seconds: u64) -> anyhow::Result<Latency> {
-    let embedder = start(model, TWO)?;
+    let embedder = open(model, TWO)?;
     let duration = Duration::from_secs(seconds);
     queries(&embedder, "warm", duration / 10).await?;
     let mut alone = queries(&embedder, "alone", duration).await?;

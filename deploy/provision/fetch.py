@@ -178,15 +178,15 @@ def has_packages(folder, name):
     return mark.is_file() and mark.read_text("utf-8") == python_mark(name)
 
 
-def install_packages(folder, name, what):
-    """A folder of Python packages, complete or not there."""
+def install_packages(folder, name, what, form="--only-binary=:all:"):
+    """A folder of Python packages, complete or not there. `form` tells pip which of them are built here, from source."""
     if has_packages(folder, name):
         return
     partial = partial_name(folder)
     shutil.rmtree(partial, ignore_errors=True)
     say(f"fetching {what}")
     pip(
-        ["install", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--no-warn-script-location"]
+        ["install", "--no-deps", "--require-hashes", form, "--no-compile", "--no-warn-script-location"]
         + ["--requirement", str(requirements(name)), "--target", str(partial)],
         what,
     )

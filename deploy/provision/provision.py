@@ -281,7 +281,24 @@ class BenchPeers(Packages):
     name = "bench-python"
     pins = "benches"
     what = "the libraries that benches compare with"
-    megabytes = 300
+    megabytes = 900
+
+
+class BuiltPeer(Packages):
+    """The one library that benches compare with and that comes as source; without it they leave that comparison out."""
+
+    title = "hnswlib for the benches, built here"
+    name = "bench-built"
+    pins = "benches-source"
+    what = "hnswlib"
+    megabytes = 50
+
+    def fill(self):
+        need_space(self.root, self.megabytes, self.title)
+        try:
+            install_packages(self.folder, self.pins, self.what, f"--no-binary={self.what}")
+        except ProvisionError as error:
+            say(f"{error}\nhnswlib is left out, and so is the comparison with it. To build it, install a C++ compiler.")
 
 
 class Postgres:
@@ -372,7 +389,7 @@ def run(arguments):
     if arguments.with_tests:
         parts += [TestClient(folder), Postgres(folder)]
     if arguments.with_benches:
-        parts += [BenchPeers(folder)]
+        parts += [BenchPeers(folder), BuiltPeer(folder)]
     if arguments.check:
         return 0 if check(parts) else 1
     if any(part.missing() for part in parts):

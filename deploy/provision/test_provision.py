@@ -185,6 +185,15 @@ class Provisioning(unittest.TestCase):
         self.assertIn(f"onnxruntime=={provision.RUNTIME_VERSION} ", pins)
         self.assertIn("bench-python", self.run_script("--check", "--with-benches").stdout)
 
+    def test_a_peer_that_cannot_be_built_is_left_out_and_the_rest_is_provisioned(self):
+        self.folder.mkdir()
+        part = provision.BuiltPeer(self.folder)
+        with mock.patch.object(provision, "install_packages", side_effect=fetch.ProvisionError("no compiler")):
+            with mock.patch.object(provision, "say") as said:
+                part.fill()
+        self.assertIn("hnswlib is left out", said.call_args.args[0])
+        self.assertEqual(part.missing(), [part.folder])
+
     def programs(self, version):
         """A folder that looks like an installation of PostgreSQL of this version."""
         folder = self.folder / f"postgresql-{version}"
