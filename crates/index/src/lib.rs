@@ -6,6 +6,7 @@
 //! Does not: hold truth (every segment can be rebuilt from the catalog), know texts beyond their terms, wait, or spawn.
 
 mod analyser;
+mod aside;
 mod bits;
 mod bundle;
 mod columns;
@@ -13,6 +14,7 @@ mod dense;
 mod disk;
 mod error;
 mod generation;
+mod inspect;
 mod lexical;
 mod live;
 mod manifest;
@@ -34,10 +36,11 @@ mod words;
 pub use dense::QueryVector;
 pub use error::IndexError;
 pub use generation::Generation;
+pub use inspect::{Inspection, SegmentReport};
 pub use lexical::LexicalQuery;
 pub use live::LiveTable;
 pub use merge::MergePlan;
-pub use registry::Index;
+pub use registry::{Glance, Index, OpenLimits};
 pub use row::{Hit, RowId, RowInput, RowKey};
 pub use snapshot::Snapshot;
 pub use visible::{Filter, Visible};

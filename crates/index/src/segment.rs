@@ -105,6 +105,13 @@ impl Segment {
         self.find(key).is_ok()
     }
 
+    /// The chunks of a version that the segment holds.
+    pub(crate) fn chunks_of(&self, doc: DocNo, version: VersionNo) -> impl Iterator<Item = u32> + '_ {
+        let (Ok(first) | Err(first)) = self.find(RowKey { doc, version, chunk: 0 });
+        let keys = (first..self.rows()).map(|row| self.columns.key(row));
+        keys.take_while(move |key| (key.doc, key.version) == (doc, version)).map(|key| key.chunk)
+    }
+
     fn find(&self, key: RowKey) -> Result<u32, u32> {
         let (mut low, mut high) = (0, self.rows());
         while low < high {
