@@ -43,6 +43,12 @@ impl Service {
         bail!("the service ended before it listened; its log above says why")
     }
 
+    /// Ends the service and waits until it has let go of its data.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        self.process.kill().await?;
+        Ok(())
+    }
+
     /// The memory that the service occupies, in KiB.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
         let id = self.process.id().context("the service has ended")?;
