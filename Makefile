@@ -5,14 +5,15 @@ CARGO ?= cargo
 # Where cargo builds; `run` starts the program from there.
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 RELEASED := $(or $(CARGO_TARGET_DIR),target)/release
-# What `bench-embed` and `bench-index` measure; `PROFILE=dev` takes what `run` and `test` build, and spares a long build.
+# What `bench-embed`, `bench-index` and `bench-tenants` measure; `PROFILE=dev` takes what `run` and `test` build, and
+# spares a long build.
 PROFILE ?= release
 MEASURED := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # For `run` and `bench`: what goes to the program, as in `make run ARGS="--listen 127.0.0.1:9000"`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-catalog bench-embed bench-index provision
+.PHONY: help run test check bench bench-catalog bench-embed bench-index bench-tenants provision
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -52,6 +53,10 @@ bench-index: ## Measure searching, filters, building and idle tenants beside oth
 	$(PYTHON) deploy/provision/provision.py --with-benches
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 	$(MEASURED)/catena-bench-index --program $(MEASURED)/catena --python $(PYTHON) $(ARGS)
+
+bench-tenants: provision ## Measure tenants at rest: memory, the first query of a cold one, the time to ready.
+	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
+	$(MEASURED)/catena-bench-tenants --program $(MEASURED)/catena $(ARGS)
 
 bench-catalog: provision ## Measure writes, the gate, revocation and idle tenants, on SQLite and PostgreSQL.
 	$(CARGO) build --locked --release --bin catena

@@ -77,7 +77,7 @@ fn merging(settings: &Settings, data: &Data, rows: Vec<RowInput>) -> anyhow::Res
         let generation = Arc::clone(&generation);
         move || {
             let watch = Stopwatch::start();
-            let merged = ours::merge_all(&generation, &live, &rows);
+            let merged = ours::merge_all(&generation, &live);
             // Nobody waits any more if searching has failed.
             let _ = sender.send(merged.map(|rows| (rows, watch.elapsed().as_secs_f64())));
         }

@@ -75,7 +75,7 @@ impl Ours {
         let (to_publish, live) = (inputs.clone(), live(rows, &Readers::Everyone)?);
         let watch = Stopwatch::start();
         generation.publish(to_publish, Seq(1))?;
-        merge_all(&generation, &live, &inputs)?;
+        merge_all(&generation, &live)?;
         Ok(Self { build_seconds: Some(watch.elapsed().as_secs_f64()), generation, folder: folder.to_owned() })
     }
 
@@ -107,16 +107,12 @@ pub(crate) fn publish(
     Ok(generation)
 }
 
-/// Merges for as long as the index says so. The rows that were written.
-pub(crate) fn merge_all(generation: &Generation, live: &LiveTable, rows: &[RowInput]) -> anyhow::Result<usize> {
+/// Merges for as long as the index says so. The rows that were written, of documents with one row each.
+pub(crate) fn merge_all(generation: &Generation, live: &LiveTable) -> anyhow::Result<usize> {
     let mut written = 0;
     while let Some(plan) = generation.merge_plan(live) {
-        let number =
-            |doc: &DocNo| rows.get(doc.0 as usize).cloned().context("a merge asks for a row that nobody published");
-        let merged: Vec<RowInput> =
-            plan.documents().iter().map(|(doc, _)| number(doc)).collect::<anyhow::Result<_>>()?;
-        written += merged.len();
-        generation.merge(&plan, merged)?;
+        written += plan.documents().len();
+        generation.merge(&plan)?;
     }
     Ok(written)
 }

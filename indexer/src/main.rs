@@ -104,6 +104,10 @@ async fn work(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<usize>
     }
     for tenant in catalog.all_tenants().await? {
         let scope = Scope::service(&tenant);
+        let mended = ingest.mend(&tenant).await?;
+        if mended.rows > 0 {
+            println!("{tenant}: {} rows of {} documents were missing and are back", mended.rows, mended.documents);
+        }
         let (applied, live) = (ingest.publish(&tenant).await?, catalog.live_generation(&scope).await?);
         let documents = catalog.document_count(&scope).await?;
         println!("{tenant}: {documents} documents, searchable up to write {applied}, generation {}", live.id);

@@ -28,7 +28,7 @@ use crate::settings::Settings;
 /// Requests at work at once; beyond it, the answer is "busy".
 const REQUESTS_AT_ONCE: usize = 512;
 /// The folder of the index below the data folder.
-const INDEX_FOLDER: &str = "index";
+pub(crate) const INDEX_FOLDER: &str = "index";
 
 /// A running service. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl App {
         let compute = Compute::start(settings.workers, "questions", Priority::Foreground)?;
         let behind = Compute::start(settings.workers, "writes", Priority::Foreground)?;
         let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
-        let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_tenants));
+        let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_limits()));
         let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind, merges);
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())
             .with_reranker(reranker);

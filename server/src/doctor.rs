@@ -1,7 +1,9 @@
 //! `catena doctor`: what a service would find here, what is missing, and how to mend it.
 //!
-//! Promises: looks only, but for opening the data folder and asking identity providers for their keys, as a service
+//! Promises: looks only (what `--repair` does stands in [`verify`]), but for opening the data folder and asking identity providers for their keys, as a service
 //! would; each finding is one line, and each missing thing comes with the way to get it. Does not: keep or repair anything.
+
+mod verify;
 
 use std::fmt;
 use std::net::TcpListener;
@@ -16,6 +18,8 @@ use catena_runtime::clock::Stopwatch;
 
 use crate::oidc::{Oidc, Trust};
 use crate::settings::Settings;
+
+pub(crate) use verify::{Then, run as verify};
 
 /// The file that makes a folder a data folder.
 const CATALOG: &str = "catalog.db";
@@ -88,6 +92,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     let (usage, found) = data(&settings.data, &settings.database).await;
     say(found);
+    say(verify::glance(settings).await);
     say(address(settings, usage));
     providers(&settings.oidc, &mut say).await;
     say(corpora(&settings.corpora));

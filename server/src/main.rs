@@ -23,8 +23,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
+use catena_domain::TenantId;
 use clap::{Args, Parser, Subcommand};
 
+use crate::doctor::Then;
 use crate::settings::{Demo, Flags, Settings};
 
 /// Budgeted, cited, access-checked context out of your documents.
@@ -40,7 +43,7 @@ enum Command {
     /// Run the service.
     Serve(ServeArguments),
     /// Say what is found, what is missing and how to mend it.
-    Doctor(ServeArguments),
+    Doctor(DoctorArguments),
     /// List, fetch, check and measure embedding models. Needs no running service.
     Model(models::ModelArguments),
     /// Write all that the service knows into one file, also while it runs. The file holds the installation's secret,
@@ -74,6 +77,21 @@ struct ServeArguments {
     demo: bool,
 }
 
+#[derive(Debug, Args)]
+struct DoctorArguments {
+    #[command(flatten)]
+    serve: ServeArguments,
+    /// Hold every tenant's index against the catalog and read every byte of it, also beside a service that runs.
+    #[arg(long)]
+    verify: bool,
+    /// Verify, and bring back from the catalog what is missing. No service may run on the data.
+    #[arg(long)]
+    repair: bool,
+    /// Verify this tenant alone.
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+}
+
 impl ServeArguments {
     fn settings(self) -> anyhow::Result<Settings> {
         let demo = if self.demo { Demo::On } else { Demo::Off };
@@ -93,13 +111,25 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn examine(arguments: DoctorArguments) -> anyhow::Result<ExitCode> {
+    let DoctorArguments { serve, verify, repair, tenant } = arguments;
+    let settings = serve.settings()?;
+    let tenant = tenant.as_deref().map(TenantId::new).transpose()?;
+    match (verify, repair) {
+        (_, true) => doctor::verify(&settings, tenant.as_ref(), Then::Repair).await,
+        (true, false) => doctor::verify(&settings, tenant.as_ref(), Then::Report).await,
+        (false, false) if tenant.is_some() => bail!("--tenant goes with --verify or --repair"),
+        (false, false) => doctor::run(&settings).await,
+    }
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(arguments) => {
             serve::run(arguments.settings()?).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor(arguments) => doctor::run(&arguments.settings()?).await,
+        Command::Doctor(arguments) => examine(arguments).await,
         Command::Model(arguments) => models::run(arguments).await,
         Command::Backup(arguments) => backup::backup(arguments).await,
         Command::Restore(arguments) => backup::restore(arguments).await,

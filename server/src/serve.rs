@@ -48,6 +48,10 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         let app = app.clone();
         async move { app.ingest().run_removals(app.stop().clone(), |tenant| app.retrieval().forget(tenant)).await }
     });
+    let mending = tokio::spawn({
+        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
+        async move { ingest.run_mending(stop).await }
+    });
     let upkeep = tokio::spawn(upkeep(app.clone()));
     let stopped = {
         let app = app.clone();
@@ -63,7 +67,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
     upkeep.abort();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals) }).await;
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending) }).await;
     app.catalog().close().await?;
     Ok(())
 }

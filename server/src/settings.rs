@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use catena_catalog::{Database, PostgresPlace};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Device, Place, Secret};
+use catena_index::OpenLimits;
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
 use reqwest::Url;
@@ -19,6 +20,7 @@ use crate::oidc;
 
 /// The file that is read when `--config` names no other.
 const DEFAULT_FILE: &str = "catena.toml";
+const GIB: u64 = 1 << 30;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Variables that start like a setting and are none of the service's.
@@ -49,6 +51,8 @@ pub(crate) struct Given {
     onnxruntime: Option<PathBuf>,
     workers: Option<NonZeroUsize>,
     open_tenants: Option<NonZeroUsize>,
+    open_maps: Option<usize>,
+    open_gib: Option<u64>,
     operator_key: Option<String>,
     allowed_hosts: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
@@ -107,6 +111,8 @@ pub(crate) struct Settings {
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) workers: NonZeroUsize,
     pub(crate) open_tenants: NonZeroUsize,
+    pub(crate) open_maps: usize,
+    pub(crate) open_bytes: u64,
     pub(crate) operator_key: Option<String>,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) allowed_origins: Vec<String>,
@@ -146,7 +152,9 @@ impl Settings {
             embedding_key: given.embedding_key.map(Secret::new),
             onnxruntime: given.onnxruntime,
             workers: given.workers.unwrap_or_else(environment::processors),
-            open_tenants: given.open_tenants.unwrap_or(NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN)),
+            open_tenants: given.open_tenants.unwrap_or(NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN)),
+            open_maps: given.open_maps.unwrap_or(OpenLimits::MAPS),
+            open_bytes: given.open_gib.map_or(OpenLimits::MAPPED_BYTES, |gib| gib.saturating_mul(GIB)),
             operator_key: given.operator_key,
             allowed_hosts: given.allowed_hosts.unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
@@ -185,6 +193,11 @@ impl Settings {
         }
     }
 
+    /// How much of tenants' indexes is kept open.
+    pub(crate) fn open_limits(&self) -> OpenLimits {
+        OpenLimits { generations: self.open_tenants, mapped_bytes: self.open_bytes, maps: self.open_maps }
+    }
+
     /// Host names that MCP requests may be sent to.
     pub(crate) fn mcp_hosts(&self) -> Vec<String> {
         let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
@@ -213,6 +226,8 @@ impl Given {
             onnxruntime: self.onnxruntime.or(other.onnxruntime),
             workers: self.workers.or(other.workers),
             open_tenants: self.open_tenants.or(other.open_tenants),
+            open_maps: self.open_maps.or(other.open_maps),
+            open_gib: self.open_gib.or(other.open_gib),
             operator_key: self.operator_key.or(other.operator_key),
             allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
             allowed_origins: self.allowed_origins.or(other.allowed_origins),
@@ -266,7 +281,7 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }
-            "workers" | "open_tenants" | "purge_deleted_after_days" => {
+            "workers" | "open_tenants" | "open_maps" | "open_gib" | "purge_deleted_after_days" => {
                 let number: i64 = value.parse().with_context(|| format!("{name}={value} is not a number"))?;
                 toml::Value::Integer(number)
             }

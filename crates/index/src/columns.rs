@@ -149,6 +149,14 @@ impl Columns {
         after > 0 && key < self.runs()[after - 1].end()
     }
 
+    /// The chunks of a version.
+    pub(crate) fn chunks_of(&self, doc: DocNo, version: VersionNo) -> impl Iterator<Item = u32> + '_ {
+        let first = self.runs().partition_point(|run| (run.doc(), run.version()) < (doc, version));
+        let of_version =
+            self.runs()[first..].iter().take_while(move |run| (run.doc(), run.version()) == (doc, version));
+        of_version.flat_map(|run| run.chunk..run.chunk + run.count)
+    }
+
     /// The runs, in the order of their keys.
     pub(crate) fn runs(&self) -> &[Run] {
         bytemuck::cast_slice(&self.map[self.map.len() - self.runs * size_of::<Run>()..])

@@ -163,7 +163,7 @@ const UNREADABLE: i32 = 5;
 /// would end the process there.
 pub(crate) fn open_sealed(path: &Path, bytes: u64, blake3: &str) -> Result<Map, IndexError> {
     let failed = |error: io::Error| match (error.kind(), error.raw_os_error()) {
-        (io::ErrorKind::NotFound, _) => IndexError::corrupt(path, "it is missing"),
+        (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _) => IndexError::corrupt(path, "it is missing"),
         (_, Some(UNREADABLE)) => IndexError::corrupt(path, "the disk cannot read it"),
         _ => IndexError::io("read", path, error),
     };

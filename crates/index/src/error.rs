@@ -136,6 +136,12 @@ impl IndexError {
         matches!(self, Self::Io { source, .. } if is_full(source))
     }
 
+    /// Whether what was read is not what was written, or cannot be read as such. It will not be better the next time.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Format { .. } | Self::Engine { .. })
+    }
+
     /// What a caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

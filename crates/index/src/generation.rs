@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use catena_domain::{DocNo, GenerationId, RecipeId, Seq, VersionNo};
 
+use crate::aside;
 use crate::disk;
 use crate::error::IndexError;
 use crate::live::LiveTable;
-use crate::manifest::{self, Cut, Identity, Manifest, SegmentEntry};
+use crate::manifest::{self, Cut, Identity, Loss, Manifest, SegmentEntry};
 use crate::merge::{self, MergePlan};
 use crate::row::{RowInput, RowKey};
 use crate::segment::{self, ROWS_MAX, Segment};
@@ -31,6 +32,23 @@ pub struct Generation {
     closed: AtomicBool,
 }
 
+/// What an open generation takes of what a process has little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Footprint {
+    pub(crate) bytes: u64,
+    pub(crate) maps: usize,
+}
+
+impl Footprint {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, maps: self.maps + other.maps }
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_sub(other.bytes), maps: self.maps.saturating_sub(other.maps) }
+    }
+}
+
 /// What only the one who changes the generation needs.
 #[derive(Debug)]
 struct Writer {
@@ -40,19 +58,30 @@ struct Writer {
 }
 
 impl Generation {
-    /// Opens the generation in `folder`, verifying every byte of it; begins an empty one when nothing is there.
+    /// Opens the generation in `folder`, verifying every byte of it; begins an empty one when nothing is there. A segment
+    /// that is damaged is put aside, and the manifest says so before anybody reads the others.
     pub(crate) fn open(folder: PathBuf, identity: Identity) -> Result<Self, IndexError> {
         let manifest = match manifest::read(&folder)? {
             Some(manifest) => manifest,
-            None => begin(&folder, &identity)?,
+            None => begin(&folder, Manifest::empty(&identity))?,
         };
+        Self::open_as(folder, identity, manifest)
+    }
+
+    /// Begins the generation in `folder` again, after all that was there has been put aside.
+    pub(crate) fn begin_again(folder: PathBuf, identity: Identity) -> Result<Self, IndexError> {
+        let manifest = begin(&folder, Manifest::empty_after_loss(&identity))?;
+        Self::open_as(folder, identity, manifest)
+    }
+
+    fn open_as(folder: PathBuf, identity: Identity, manifest: Manifest) -> Result<Self, IndexError> {
         manifest.check(&manifest::path(&folder), &identity)?;
-        let open = |entry| Segment::open(&folder, entry, identity.dimension).map(Arc::new);
-        let segments = manifest.segments.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let (segments, damaged) = open_segments(&folder, &manifest, identity.dimension)?;
+        let manifest = if damaged.is_empty() { manifest } else { without(&folder, manifest, &damaged)? };
         sweep(&folder, &manifest)?;
-        let next = manifest.segments.iter().filter_map(|entry| segment::number(&entry.name)).max().map_or(0, |n| n + 1);
         let identity = Arc::new(identity);
-        let snapshot = Snapshot::new(Arc::clone(&identity), manifest.applied_seq(), segments);
+        let snapshot = Snapshot::new(Arc::clone(&identity), manifest.applied_seq(), segments, manifest.loss.clone());
+        let next = next_number(&manifest);
         Ok(Self {
             identity,
             folder,
@@ -170,6 +199,24 @@ impl Generation {
         plan.segments.iter().map(find).collect()
     }
 
+    /// Says that every row which was lost is there again. Durable when it returns; nothing was lost is fine.
+    pub fn mended(&self) -> Result<(), IndexError> {
+        let mut writer = self.writer()?;
+        if writer.manifest.loss.is_none() {
+            return Ok(());
+        }
+        let manifest = Manifest { loss: None, ..writer.manifest.clone() };
+        let segments = self.snapshot().segments().to_vec();
+        self.replace(&mut writer, manifest, segments)
+    }
+
+    /// What it takes of the process while it is open.
+    pub(crate) fn footprint(&self) -> Footprint {
+        let snapshot = self.snapshot();
+        let files = snapshot.segments().iter().flat_map(|segment| &segment.entry().files);
+        files.fold(Footprint::default(), |sum, file| sum.plus(Footprint { bytes: file.bytes, maps: 1 }))
+    }
+
     /// Turns away every later change. A publication that is under way is waited for, and a merge until it notices: nothing
     /// is written to the folder afterwards.
     pub(crate) fn close(&self) {
@@ -230,6 +277,10 @@ impl Generation {
             segments: segments.iter().map(|segment| segment.entry().clone()).collect(),
             ..writer.manifest.clone()
         };
+        self.replace(writer, manifest, segments)
+    }
+
+    fn replace(&self, writer: &mut Writer, manifest: Manifest, segments: Vec<Arc<Segment>>) -> Result<(), IndexError> {
         match manifest::publish(&self.folder, &manifest) {
             Ok(()) => {}
             Err(Cut::Before(error)) => return Err(error),
@@ -239,8 +290,9 @@ impl Generation {
                 return Err(error);
             }
         }
+        let (applied, loss) = (manifest.applied_seq(), manifest.loss.clone());
         writer.manifest = manifest;
-        let snapshot = Arc::new(Snapshot::new(Arc::clone(&self.identity), applied, segments));
+        let snapshot = Arc::new(Snapshot::new(Arc::clone(&self.identity), applied, segments, loss));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
         Ok(())
     }
@@ -261,13 +313,59 @@ fn new_rows(segments: &[Arc<Segment>], mut rows: Vec<RowInput>) -> Vec<RowInput>
     rows
 }
 
-/// Begins an empty generation in `folder`, which must hold no segment: those would have had a manifest.
-fn begin(folder: &Path, identity: &Identity) -> Result<Manifest, IndexError> {
+/// The segments that the manifest names, and the entries of those that are damaged. What may be better the next time,
+/// as when the process has no descriptor left, is an error and no damage.
+fn open_segments(
+    folder: &Path,
+    manifest: &Manifest,
+    dimension: usize,
+) -> Result<(Vec<Arc<Segment>>, Vec<SegmentEntry>), IndexError> {
+    let (mut segments, mut damaged) = (Vec::with_capacity(manifest.segments.len()), Vec::new());
+    for entry in &manifest.segments {
+        match Segment::open(folder, entry, dimension) {
+            Ok(segment) => segments.push(Arc::new(segment)),
+            Err(error) if error.is_damage() => {
+                let (tenant, generation) = (&manifest.tenant, &manifest.generation);
+                tracing::error!(%tenant, %generation, segment = %entry.name, rows = entry.rows, %error,
+                    "a damaged segment is put aside; its rows are brought back from the catalog, the others are served");
+                damaged.push(entry.clone());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((segments, damaged))
+}
+
+/// Puts the damaged segments aside, then makes a manifest without them the one in `folder`. In this order, because what
+/// no manifest names is swept away.
+fn without(folder: &Path, manifest: Manifest, damaged: &[SegmentEntry]) -> Result<Manifest, IndexError> {
+    for entry in damaged.iter().filter(|entry| segment::number(&entry.name).is_some()) {
+        aside::put(folder, &entry.name)?;
+    }
+    let before = manifest.loss.clone().unwrap_or(Loss { segments: Vec::new(), rows: 0 });
+    let loss = Loss {
+        segments: before.segments.into_iter().chain(damaged.iter().map(|entry| entry.name.clone())).collect(),
+        rows: before.rows + damaged.iter().map(|entry| u64::from(entry.rows)).sum::<u64>(),
+    };
+    let healthy = manifest.segments.iter().filter(|entry| !damaged.contains(entry)).cloned().collect();
+    let manifest = Manifest { segments: healthy, loss: Some(loss), ..manifest };
+    manifest::publish(folder, &manifest).map_err(|(Cut::Before(error) | Cut::Unknown(error))| error)?;
+    Ok(manifest)
+}
+
+/// A number that no segment has, and none that was put aside.
+fn next_number(manifest: &Manifest) -> u64 {
+    let there = manifest.segments.iter().map(|entry| &entry.name);
+    let lost = manifest.loss.iter().flat_map(|loss| &loss.segments);
+    there.chain(lost).filter_map(|name| segment::number(name)).max().map_or(0, |number| number + 1)
+}
+
+/// Makes `manifest`, which names no segment, the first one in `folder`, which must hold none: those would have had one.
+fn begin(folder: &Path, manifest: Manifest) -> Result<Manifest, IndexError> {
     if disk::names(folder)?.iter().any(|name| segment::number(name).is_some()) {
         return Err(IndexError::corrupt(&manifest::path(folder), "it is missing, although there are segments"));
     }
     disk::make_folder(folder)?;
-    let manifest = Manifest::empty(identity);
     manifest::publish(folder, &manifest).map_err(|(Cut::Before(error) | Cut::Unknown(error))| error)?;
     Ok(manifest)
 }

@@ -6,6 +6,7 @@
 //! Does not: hold truth (every segment can be rebuilt from the catalog), know texts beyond their terms, wait, or spawn.
 
 mod analyser;
+mod aside;
 mod bits;
 mod bundle;
 mod coarse;
@@ -14,6 +15,7 @@ mod dense;
 mod disk;
 mod error;
 mod generation;
+mod inspect;
 mod lexical;
 mod live;
 mod manifest;
@@ -37,11 +39,12 @@ mod write;
 pub use dense::{Effort, QueryVector};
 pub use error::IndexError;
 pub use generation::Generation;
+pub use inspect::{Inspection, SegmentReport};
 pub use lexical::LexicalQuery;
 pub use live::LiveTable;
 pub use merge::MergePlan;
 pub use plan::{Plan, Way};
-pub use registry::Index;
+pub use registry::{Glance, Index, OpenLimits};
 pub use row::{Hit, RowId, RowInput, RowKey};
 pub use snapshot::Snapshot;
 pub use visible::{Filter, Visible};

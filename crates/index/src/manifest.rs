@@ -32,10 +32,24 @@ pub(crate) struct Manifest {
     pub(crate) dimension: usize,
     pub(crate) applied_seq: u64,
     pub(crate) segments: Vec<SegmentEntry>,
+    /// What was put aside and is not back yet. Written with the manifest, so that a crash does not forget it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss: Option<Loss>,
 }
 
-/// A segment, as the manifest knows it.
+/// Rows that a generation had and cannot read any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Loss {
+    /// The segments that were put aside; none when it was the generation as a whole.
+    pub(crate) segments: Vec<String>,
+    /// Their rows, dead ones included, as far as the manifest knew them.
+    pub(crate) rows: u64,
+}
+
+/// A segment, as the manifest knows it. An entry that lacks a field is one of another layout: it is read all the same,
+/// and then refused as a segment, so that the others go on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct SegmentEntry {
     pub(crate) name: String,
     pub(crate) rows: u32,
@@ -70,7 +84,13 @@ impl Manifest {
             dimension: identity.dimension,
             applied_seq: 0,
             segments: Vec::new(),
+            loss: None,
         }
+    }
+
+    /// The same of a generation of which everything was put aside.
+    pub(crate) fn empty_after_loss(identity: &Identity) -> Self {
+        Self { loss: Some(Loss { segments: Vec::new(), rows: 0 }), ..Self::empty(identity) }
     }
 
     pub(crate) fn applied_seq(&self) -> Seq {

@@ -125,6 +125,11 @@ impl Segment {
         self.columns.has(key)
     }
 
+    /// The chunks of a version that the segment holds.
+    pub(crate) fn chunks_of(&self, doc: DocNo, version: VersionNo) -> impl Iterator<Item = u32> + '_ {
+        self.columns.chunks_of(doc, version)
+    }
+
     /// The versions in the segment with how many rows each has.
     pub(crate) fn versions(&self) -> impl Iterator<Item = (DocNo, VersionNo, u32)> + '_ {
         self.columns.runs().iter().map(|run| (run.doc(), run.version(), run.rows().len() as u32))

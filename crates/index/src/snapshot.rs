@@ -1,14 +1,15 @@
 //! A generation as one reader sees it: fixed, whatever is published meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use catena_access::Scope;
-use catena_domain::{GenerationId, RecipeId, Seq, Timestamp};
+use catena_domain::{DocNo, GenerationId, RecipeId, Seq, Timestamp, VersionNo};
 
 use crate::error::IndexError;
 use crate::live::LiveTable;
-use crate::manifest::Identity;
+use crate::manifest::{Identity, Loss};
 use crate::row::{RowId, RowKey};
 use crate::segment::Segment;
 use crate::visible::{Filter, Visible};
@@ -26,11 +27,12 @@ pub struct Snapshot {
     identity: Arc<Identity>,
     applied: Seq,
     segments: Vec<Arc<Segment>>,
+    loss: Option<Loss>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(identity: Arc<Identity>, applied: Seq, segments: Vec<Arc<Segment>>) -> Self {
-        Self { id: SnapshotId(NEXT.fetch_add(1, Ordering::Relaxed)), identity, applied, segments }
+    pub(crate) fn new(identity: Arc<Identity>, applied: Seq, segments: Vec<Arc<Segment>>, loss: Option<Loss>) -> Self {
+        Self { id: SnapshotId(NEXT.fetch_add(1, Ordering::Relaxed)), identity, applied, segments, loss }
     }
 
     /// The write that the snapshot includes last.
@@ -61,6 +63,25 @@ impl Snapshot {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.segments.iter().map(|segment| segment.rows() as usize).sum()
+    }
+
+    /// Whether rows were lost to damage and are not back yet.
+    #[must_use]
+    pub fn lacks_rows(&self) -> bool {
+        self.loss.is_some()
+    }
+
+    /// How many segments were put aside and are not back yet; 0 also when it was the generation as a whole.
+    #[must_use]
+    pub fn lost_segments(&self) -> usize {
+        self.loss.as_ref().map_or(0, |loss| loss.segments.len())
+    }
+
+    /// How many different rows of a version are there.
+    #[must_use]
+    pub fn rows_of(&self, doc: DocNo, version: VersionNo) -> u32 {
+        let chunks: BTreeSet<u32> = self.segments.iter().flat_map(|segment| segment.chunks_of(doc, version)).collect();
+        chunks.len() as u32
     }
 
     /// Which rows the scope's principal may see at `now`, by `live`, restricted by `filter`. A scope of another tenant

@@ -3,11 +3,12 @@
 //! Promises: a job that was cut off runs again from what it had stored; a worker that lost its lease changes nothing
 //! more; a cancelled job stops at the next step. Does not: schedule by time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{CatalogError, Deed, Job, JobEnd, JobKind, Lease, Written};
+use catena_catalog::{CatalogError, Deed, Job, JobEnd, JobKind, Lease, LiveIndex, Written};
 use catena_domain::TenantId;
 use catena_runtime::clock;
 use tokio_util::sync::CancellationToken;
@@ -96,20 +97,31 @@ impl Ingest {
     }
 
     /// Brings every tenant's index up to the catalog, as after a start: what was cut off is published now, and a tenant
-    /// whose index was built by another recipe is re-indexed.
+    /// whose index was built by another recipe is re-indexed. Opens no index of which the manifest says that it is up to
+    /// date, so that it does not take longer with every tenant at rest.
     pub async fn recover(&self) -> Result<(), IngestError> {
         self.0.catalog.release_leases().await?;
-        for tenant in self.0.catalog.all_tenants().await? {
-            let scope = Scope::service(&tenant);
+        let live = self.0.catalog.live_indexes().await?;
+        for LiveIndex { tenant, generation, .. } in self.unsettled(live).await? {
             self.publish(&tenant).await?;
-            let live = self.0.catalog.live_generation(&scope).await?;
-            if live.recipe != self.0.recipe {
-                tracing::warn!(%tenant, from = %live.recipe, to = %self.0.recipe,
+            if generation.recipe != self.0.recipe {
+                tracing::warn!(%tenant, from = %generation.recipe, to = %self.0.recipe,
                     "the recipe changed: the tenant is re-indexed; until then only the lexical arm answers");
-                self.request_reindex_after_change(&scope).await?;
+                self.request_reindex_after_change(&Scope::service(&tenant)).await?;
             }
         }
         Ok(())
+    }
+
+    /// Those whose index has something to be done for.
+    async fn unsettled(&self, live: Vec<LiveIndex>) -> Result<Vec<LiveIndex>, IngestError> {
+        let (index, recipe) = (Arc::clone(&self.0.index), self.0.recipe.clone());
+        let is_settled = move |LiveIndex { tenant, seq, generation }: &LiveIndex| {
+            let glance = index.glance(&Scope::service(tenant), &generation.id).ok().flatten();
+            let is_whole = glance.is_some_and(|seen| seen.applied_seq == *seq && !seen.lacks_rows);
+            is_whole && generation.recipe == recipe
+        };
+        Ok(self.0.compute.run(move || live.into_iter().filter(|live| !is_settled(live)).collect()).await?)
     }
 
     async fn request_reindex_after_change(&self, scope: &Scope) -> Result<(), IngestError> {

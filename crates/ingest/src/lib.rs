@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod jobs;
+pub mod mend;
 pub mod pipeline;
 mod progress;
 pub mod publish;
@@ -16,6 +17,7 @@ mod removal;
 pub mod restore;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,10 +31,12 @@ use catena_runtime::Compute;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use error::IngestError;
+pub use mend::Mended;
 pub use pipeline::{Put, Submission};
 pub use publish::Freshness;
 pub use purge::{Purged, Thoroughness};
 pub use restore::Restore;
+pub use verify::{Condition, Verdict};
 
 use publish::Publisher;
 

@@ -1,7 +1,7 @@
 //! From the catalog to the index: every committed change becomes part of a segment, in order, exactly once.
 //!
-//! Promises: one publication at a time for each tenant; a publication that was cut off is made again from the catalog; a
-//! damaged index is put aside and rebuilt, while other tenants are served. Does not: hold up writers, who only wait
+//! Promises: one publication at a time for each tenant; a publication that was cut off is made again from the catalog; an
+//! index that cannot be read is put aside and begun again, while other tenants are served. Does not: hold up writers, who only wait
 //! when they ask to.
 
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_catalog::{CatalogError, GenerationRow, IndexRow};
-use catena_domain::{ErrorKind, Seq, TenantId};
+use catena_domain::{Seq, TenantId};
 use catena_index::{Generation, IndexError, LiveTable, MergePlan, RowInput};
 use catena_runtime::clock::{self, Stopwatch};
 use tokio::sync::Mutex;
 
-use crate::{Ingest, IngestError, Shared};
+use crate::{Ingest, IngestError, Shared, mend};
 
 /// Documents of one segment, at most.
-const DOCUMENTS_PER_SEGMENT: usize = 256;
+pub(crate) const DOCUMENTS_PER_SEGMENT: usize = 256;
 
 /// Fewer segments than this are left alone, without reading the whole live table to find out.
 const MERGE_FROM_SEGMENTS: usize = 8;
@@ -174,6 +174,9 @@ impl Ingest {
         let publisher = self.publisher(scope.tenant()).await;
         let _turn = publisher.turn.lock().await;
         catch_up(&self.0, scope, generation).await?;
+        if generation.snapshot().lacks_rows() {
+            mend::all(&self.0, scope, generation).await?;
+        }
         promote().await
     }
 }
@@ -188,11 +191,11 @@ pub(crate) async fn open(
     let opened = shared.compute.run(move || {
         let dimension = row.dimension as usize;
         match index.generation(&scope, &row.id, &row.recipe, dimension) {
-            Err(error) if matches!(error, IndexError::Format { .. }) || error.kind() == ErrorKind::Corrupt => {
-                let aside = index.quarantine(&scope, &row.id)?;
+            Err(error) if error.is_damage() => {
+                let (aside, generation) = index.begin_again(&scope, &row.id, &row.recipe, dimension)?;
                 tracing::error!(tenant = %scope.tenant(), generation = %row.id, %error, aside = %aside.display(),
                     "an index that cannot be read was put aside; it is being rebuilt from the catalog");
-                index.generation(&scope, &row.id, &row.recipe, dimension)
+                Ok(generation)
             }
             other => other,
         }

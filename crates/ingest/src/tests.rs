@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use catena_access::{Acl, Credential, Directory, Entry, Right, Rights, Scope};
 use catena_audit::Draft;
-use catena_catalog::{Catalog, Change, Database, Expect, GenerationState, JobState};
+use catena_catalog::{Catalog, CatalogReader, Change, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Embedder, Place, open_model};
 use catena_index::Index;
+use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
 use catena_text::Format;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
-use crate::{Freshness, Ingest, Put, Submission, pipeline, recipe};
+use crate::verify::RowCounts;
+use crate::{Condition, Freshness, Ingest, Put, Submission, pipeline, recipe};
 
 fn provisioned() -> PathBuf {
     let folder = environment::variable("CATENA_PROVISION")
@@ -91,6 +94,19 @@ impl Life {
         let row = self.catalog.live_generation(&scope).await.unwrap();
         let generation = self.index.existing(&scope, &row.id, &row.recipe, row.dimension as usize).unwrap().unwrap();
         (generation.applied_seq(), generation.snapshot().rows())
+    }
+
+    async fn condition(&self) -> Condition {
+        let scope = Scope::service(&tenant());
+        let row = self.catalog.live_generation(&scope).await.unwrap();
+        self.ingest.condition(&scope, &row).await.unwrap().unwrap()
+    }
+
+    async fn lacks_rows(&self) -> bool {
+        let scope = Scope::service(&tenant());
+        let row = self.catalog.live_generation(&scope).await.unwrap();
+        let generation = self.index.existing(&scope, &row.id, &row.recipe, row.dimension as usize).unwrap().unwrap();
+        generation.snapshot().lacks_rows()
     }
 
     /// The pipeline alone: as if the process had died between the catalog's commit and the publication.
@@ -173,24 +189,140 @@ async fn a_writer_who_repeats_a_write_and_waits_finds_it_searchable() {
     life.end().await;
 }
 
-#[tokio::test]
-async fn a_damaged_index_is_put_aside_and_built_anew_from_the_catalog() {
-    let folder = TempDir::new().unwrap();
-    let life = Life::begin(&folder).await;
-    life.make_tenant(life.ingest.recipe()).await;
-    life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
-    let before = life.indexed().await;
-    life.end().await;
-    let damaged = files(&folder.path().join("index")).into_iter().find(|path| path.ends_with("vectors.i8")).unwrap();
-    let mut bytes = fs::read(&damaged).unwrap();
+/// Flips a bit in the middle of a file.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(&damaged, bytes).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// The files of this name in the index, sorted.
+fn index_files(folder: &TempDir, name: &str) -> Vec<PathBuf> {
+    let mut found = files(&folder.path().join("index"));
+    found.retain(|path| path.ends_with(name));
+    found.sort();
+    found
+}
+
+/// A service with three documents in three segments, stopped.
+async fn three_notes(folder: &TempDir) -> (Seq, usize) {
+    let life = Life::begin(folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    for at in 0..3 {
+        life.put(&format!("{at}.md"), &format!("Note {at} of the day."), Freshness::Searchable).await;
+    }
+    let before = life.indexed().await;
+    life.end().await;
+    before
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_puts_the_index_aside_and_it_is_built_anew_from_the_catalog() {
+    let folder = TempDir::new().unwrap();
+    let before = three_notes(&folder).await;
+    damage(&index_files(&folder, "manifest.json")[0]);
+
+    let life = Life::begin(&folder).await;
+    life.ingest.recover().await.unwrap();
+    assert_eq!(life.indexed().await, before);
+    assert!(life.condition().await.complete_percent == 100.0);
+    life.ingest.mend(&tenant()).await.unwrap();
+    assert!(!life.lacks_rows().await, "nobody said that it is whole again");
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_format_that_this_program_does_not_read_is_rebuilt() {
+    let folder = TempDir::new().unwrap();
+    let before = three_notes(&folder).await;
+    let path = &index_files(&folder, "manifest.json")[0];
+    reseal(path, |manifest| manifest["format"] = 99.into());
 
     let life = Life::begin(&folder).await;
     life.ingest.recover().await.unwrap();
     assert_eq!(life.indexed().await, before);
     life.end().await;
+}
+
+/// Changes what a manifest says, so that nobody sees that it was changed.
+fn reseal(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut sealed: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut sealed["manifest"]);
+    let body = serde_json::to_string(&sealed["manifest"]).unwrap();
+    let hash = blake3::hash(body.as_bytes()).to_hex();
+    fs::write(path, format!("{{\"manifest\":{body},\"blake3\":\"{hash}\"}}\n")).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_segment_is_missed_alone_said_so_and_brought_back() {
+    let folder = TempDir::new().unwrap();
+    let before = three_notes(&folder).await;
+    damage(&index_files(&folder, "vectors.i8")[1]);
+
+    let life = Life::begin(&folder).await;
+    life.ingest.recover().await.unwrap();
+    assert_eq!(life.indexed().await, (before.0, 2), "the others are served");
+    let condition = life.condition().await;
+    assert_eq!((condition.damaged_segments, condition.complete_percent), (1, 66.6));
+    life.end().await;
+
+    let life = Life::begin(&folder).await;
+    assert_eq!(life.condition().await, condition, "a restart forgot it");
+    let mended = life.ingest.mend(&tenant()).await.unwrap();
+    assert_eq!(mended, crate::Mended { rows: 1, documents: 1 });
+    assert_eq!((life.indexed().await, life.lacks_rows().await), (before, false));
+    assert_eq!(life.ingest.mend(&tenant()).await.unwrap(), crate::Mended::default());
+    life.end().await;
+}
+
+#[tokio::test]
+async fn whoever_looks_for_damage_mends_it_without_being_asked() {
+    let folder = TempDir::new().unwrap();
+    let before = three_notes(&folder).await;
+    fs::remove_file(&index_files(&folder, "rows")[0]).unwrap();
+
+    let life = Life::begin(&folder).await;
+    life.ingest.recover().await.unwrap();
+    let stop = CancellationToken::new();
+    let mending = tokio::spawn({
+        let (ingest, stop) = (life.ingest.clone(), stop.clone());
+        async move { ingest.run_mending(stop).await }
+    });
+    while life.indexed().await != before || life.lacks_rows().await {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    mending.await.unwrap();
+    life.end().await;
+}
+
+#[tokio::test]
+async fn rows_that_nobody_knew_to_be_missing_are_counted_and_brought_back() {
+    let folder = TempDir::new().unwrap();
+    let before = three_notes(&folder).await;
+    let take_out = |manifest: &mut serde_json::Value| {
+        manifest["segments"].as_array_mut().unwrap().remove(2);
+    };
+    reseal(&index_files(&folder, "manifest.json")[0], take_out);
+
+    let verdict = verdict(&folder).await;
+    let wanted = RowCounts { catalog: 3, found: 2, missing: 1, ..RowCounts::default() };
+    assert_eq!((verdict.rows, verdict.is_sound(), verdict.lacks_rows), (wanted, false, false));
+    let life = Life::begin(&folder).await;
+    assert_eq!(life.ingest.mend(&tenant()).await.unwrap().rows, 1);
+    assert_eq!(life.indexed().await, before);
+    life.end().await;
+    assert!(self::verdict(&folder).await.is_sound());
+}
+
+/// What is found of the one tenant, from outside.
+async fn verdict(folder: &TempDir) -> crate::Verdict {
+    let reader = CatalogReader::open(folder.path(), &Database::Embedded).await.unwrap();
+    let live = reader.live_indexes().await.unwrap();
+    let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::MIN));
+    let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
+    crate::verify::look(&reader, &index, &compute, &live[0]).await.unwrap()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -22,6 +22,9 @@ const ARM_HITS_MIN: usize = 100;
 /// How long an arm may take before the other answers alone.
 const ARM_DEADLINE: Duration = Duration::from_secs(3);
 
+/// What an answer says that comes from an index of which a part was lost and is not back yet.
+const LACKING: &str = "index: a part of it was damaged and is being brought back; passages may be missing";
+
 /// A row that may be part of the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -95,6 +98,9 @@ impl Candidates {
             if *truncated_tokens > 0 {
                 degraded.push(format!("dense: the query's last {truncated_tokens} tokens did not fit the model"));
             }
+        }
+        if view.snapshot.lacks_rows() {
+            degraded.push(LACKING.to_owned());
         }
         let list = score_all(retrieval, view, lexical.map(|hits| (terms, hits)), dense).await?;
         timings.search = watch.elapsed_ms() - timings.embed;

@@ -71,8 +71,15 @@ impl Retrieval {
             let row = self.catalog.live_generation(scope).await?;
             let (index, owner) = (Arc::clone(&self.index), scope.clone());
             let opened = self.compute.run(move || index.existing(&owner, &row.id, &row.recipe, row.dimension as usize));
-            if let Some(generation) = opened.await?? {
-                return Ok(generation);
+            match opened.await? {
+                Ok(Some(generation)) => return Ok(generation),
+                Ok(None) => {}
+                // The index has noted it, and it is rebuilt in a moment.
+                Err(error) if error.is_damage() => {
+                    tracing::error!(tenant = %scope.tenant(), %error, "a question met an index that cannot be read");
+                    return Err(RetrievalError::NoIndex);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         Err(RetrievalError::NoIndex)

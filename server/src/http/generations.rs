@@ -3,6 +3,7 @@
 use axum::extract::State;
 use catena_access::Right;
 use catena_catalog::{GenerationRow, GenerationState};
+use catena_ingest::Condition;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,11 +22,35 @@ pub(crate) struct GenerationBody {
     state: &'static str,
     created_at: String,
     promoted_at: Option<String>,
+    /// Of the one that answers: what it holds, and whether that is all.
+    index: Option<IndexBody>,
 }
 
-impl From<GenerationRow> for GenerationBody {
-    fn from(row: GenerationRow) -> Self {
+/// What a generation holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct IndexBody {
+    /// The last write that a search finds.
+    applied_seq: u64,
+    /// Rows, those included that no live version has any more.
+    rows: u64,
+    /// How much of what should be there is, in percent. Below 100 while something damaged is brought back from the
+    /// catalog, which the service does by itself.
+    complete_percent: f64,
+    /// Segments that were found damaged and are not made up for yet.
+    damaged_segments: usize,
+}
+
+impl From<Condition> for IndexBody {
+    fn from(found: Condition) -> Self {
+        let Condition { applied_seq, rows, damaged_segments, complete_percent } = found;
+        Self { applied_seq: applied_seq.0, rows, complete_percent, damaged_segments }
+    }
+}
+
+impl GenerationBody {
+    fn new(row: GenerationRow, index: Option<Condition>) -> Self {
         Self {
+            index: index.map(IndexBody::from),
             id: row.id.to_string(),
             recipe: row.recipe.to_string(),
             dimension: row.dimension,
@@ -56,5 +81,13 @@ pub(crate) async fn list(
     caller.trail.doing("generation.list");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
     let rows = app.catalog().generations(&scope).await?;
-    Ok(Body(GenerationList { data: rows.into_iter().map(GenerationBody::from).collect() }))
+    let mut data = Vec::with_capacity(rows.len());
+    for row in rows {
+        let index = match row.state {
+            GenerationState::Live => app.ingest().condition(&scope, &row).await?,
+            GenerationState::Building | GenerationState::Retired => None,
+        };
+        data.push(GenerationBody::new(row, index));
+    }
+    Ok(Body(GenerationList { data }))
 }

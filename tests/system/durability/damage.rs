@@ -112,7 +112,9 @@ async fn a_damaged_index_is_built_anew_and_answers_as_before() {
         damage(&all);
         server = home.start().await;
         let client = server.client(&key).in_tenant("acme");
-        assert_eq!(answers(&client).await, before, "after {what}");
+        // A damaged segment is noticed when the index is opened, and brought back while the others answer.
+        let as_before = || async { (answers(&client).await == before).then_some(()) };
+        wait::until(&format!("answers are as before, after {what}"), 60, as_before).await;
         client.write("late.md", "# Late\n\nWritten after the damage.").await;
         client.delete(&client.document("late.md")).await.expect(200);
         let healthy = server.client(&healthy_key).in_tenant("healthy");

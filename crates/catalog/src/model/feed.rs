@@ -34,6 +34,19 @@ pub struct IndexChanges {
     pub upto: Seq,
 }
 
+/// A version whose chunks the index should hold as rows, numbered from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexedVersion {
+    /// The document.
+    pub doc: DocNo,
+    /// Its current version.
+    pub version: VersionNo,
+    /// The write that made it so: an index which has applied that should hold the rows.
+    pub seq: Seq,
+    /// How many chunks it has.
+    pub chunks: u32,
+}
+
 /// A passage that somebody wants to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PassageKey {

@@ -17,13 +17,13 @@ pub use documents::{
     Change, Changed, CurrentVersion, DeletedRow, Document, DocumentRow, Expect, NewChunk, NewDocument, PendingPurge,
     PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
-pub use feed::{ChunksPut, IndexChanges, IndexRow, PassageKey, StoredPassage, StoredText};
+pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
 pub use tenants::{
-    GenerationRow, GenerationState, KeyRow, NewKey, Service, Standing, StoredKey, Successor, Tenant, TenantChange,
-    TenantState,
+    GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, StoredKey, Successor, Tenant,
+    TenantChange, TenantState,
 };
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.

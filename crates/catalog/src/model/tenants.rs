@@ -176,6 +176,17 @@ pub enum GenerationState {
     Retired,
 }
 
+/// What answers for a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveIndex {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its last write.
+    pub seq: Seq,
+    /// Its live generation.
+    pub generation: GenerationRow,
+}
+
 /// One build of a tenant's index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenerationRow {

@@ -139,7 +139,7 @@ fn state_text(state: GenerationState) -> &'static str {
     }
 }
 
-fn row_of(row: &Row) -> Result<GenerationRow> {
+pub(crate) fn row_of(row: &Row) -> Result<GenerationRow> {
     let state = match row.text("state")?.as_str() {
         "building" => GenerationState::Building,
         "live" => GenerationState::Live,

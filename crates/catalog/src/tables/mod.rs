@@ -1,6 +1,7 @@
 //! One file for each family of tables, and beside the statements the methods that run them.
 
 mod answers;
+mod census;
 pub(crate) mod chain;
 pub(crate) mod codec;
 mod derived;
@@ -27,6 +28,7 @@ mod text;
 mod usage;
 mod verify;
 
+pub use census::CatalogReader;
 pub(crate) use key_uses::KeyUses;
 pub(crate) use record::Recorder;
 pub use removal::Removal;

@@ -87,6 +87,36 @@ async fn another_recipe_waits_for_its_chunks_and_then_goes_on(on: On) {
     assert_eq!(changes(&home, 0, 10).await.1, 3, "the other recipe's chunks were dropped too");
 }
 
+async fn a_census_counts_the_rows_of_live_current_versions_and_is_the_same_beside_a_service(on: On) {
+    let home = on.home_with_tenants().await;
+    let (scope, service) = (admin("acme"), Scope::service(&tenant("acme")));
+    for (name, text) in [("a", "one\n\ntwo"), ("b", "three"), ("gone", "four"), ("empty", ""), ("a", "five")] {
+        put(&home.catalog, &scope, document(name, text)).await;
+    }
+    put(&home.catalog, &admin("globex"), document("theirs", "six")).await;
+    home.catalog.delete_document(&scope, &id("gone"), Expect::Any, draft("delete")).await.unwrap();
+    let row = |doc, version, seq, chunks| IndexedVersion {
+        doc: DocNo(doc),
+        version: VersionNo(version),
+        seq: Seq(seq),
+        chunks,
+    };
+    let all = vec![row(0, 2, 5, 1), row(1, 1, 2, 1), row(3, 1, 4, 0)];
+    assert_eq!(home.catalog.indexed_versions(&service, &recipe(), None).await.unwrap(), all);
+    assert_eq!(home.catalog.indexed_versions(&service, &recipe(), Some(DocNo(0))).await.unwrap(), all[1..]);
+    let other = RecipeId::new("recipe-2").unwrap();
+    assert_eq!(home.catalog.indexed_versions(&service, &other, None).await.unwrap(), []);
+    let reader = CatalogReader::open(home.folder.path(), &home.database).await.unwrap();
+    assert_eq!(reader.census(&tenant("acme"), &recipe()).await.unwrap(), all);
+    let live = home.catalog.live_indexes().await.unwrap();
+    assert_eq!(
+        live.iter().map(|live| (live.tenant.as_str(), live.seq.0)).collect::<Vec<_>>(),
+        [("acme", 6), ("globex", 1)]
+    );
+    assert_eq!(live[0].generation, home.catalog.live_generation(&service).await.unwrap());
+    assert_eq!(reader.live_indexes().await.unwrap(), live);
+}
+
 async fn the_live_table_has_everything_from_zero_and_only_the_new_later(on: On) {
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
@@ -161,6 +191,7 @@ on_both! {
     the_index_gets_every_current_version_once_in_order,
     a_row_of_the_index_has_its_text_its_headings_and_its_vector,
     another_recipe_waits_for_its_chunks_and_then_goes_on,
+    a_census_counts_the_rows_of_live_current_versions_and_is_the_same_beside_a_service,
     the_live_table_has_everything_from_zero_and_only_the_new_later,
     the_gate_gives_each_passage_in_its_place_with_the_bytes_of_its_span,
     generations_change_places_in_one_step_and_the_live_one_is_not_forgotten,

@@ -60,8 +60,7 @@ impl Disk {
                 self.synced.insert(self.names[*path]);
             }
             Step::Renamed(from, to) => {
-                let file = self.names.remove(*from).unwrap();
-                self.names.insert(to.to_path_buf(), file);
+                moved(&mut self.names, from, to);
                 self.pending.push((parent(to), Pending::Rename(from.to_path_buf(), to.to_path_buf())));
             }
             Step::Removed(path) => {
@@ -85,8 +84,9 @@ impl Disk {
                     self.folders.insert(path);
                 }
                 Pending::Rename(from, to) => {
-                    let file = self.durable.remove(&from).unwrap();
-                    self.durable.insert(to, file);
+                    moved(&mut self.durable, &from, &to);
+                    let folders = std::mem::take(&mut self.folders).into_iter();
+                    self.folders = folders.map(|path| renamed(&path, &from, &to).unwrap_or(path)).collect();
                 }
                 Pending::Remove(path) => {
                     self.durable.retain(|name, _| !name.starts_with(&path));
@@ -110,6 +110,22 @@ impl Disk {
     }
 }
 
+/// The new name of what was renamed, or of what lies in a folder that was.
+fn renamed(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let rest = path.strip_prefix(from).ok()?;
+    Some(if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) })
+}
+
+fn moved(names: &mut BTreeMap<PathBuf, usize>, from: &Path, to: &Path) {
+    let new: Vec<(PathBuf, PathBuf)> =
+        names.keys().filter_map(|path| Some((path.clone(), renamed(path, from, to)?))).collect();
+    assert!(!new.is_empty(), "{} was not there", from.display());
+    for (old, new) in new {
+        let file = names.remove(&old).unwrap();
+        names.insert(new, file);
+    }
+}
+
 /// The folder as it may be found after each step of `work`, killed and cut off from power.
 fn images(root: &Path, work: impl FnOnce()) -> Vec<(String, Image)> {
     let disk = Rc::new(RefCell::new(Disk::of(root)));
@@ -129,19 +145,15 @@ fn images(root: &Path, work: impl FnOnce()) -> Vec<(String, Image)> {
 
 /// What a generation restored from an image holds: its seq, rows and answer.
 fn restored(image: &Image, table: &LiveTable) -> (Seq, usize, Vec<RowKey>) {
-    let fixture = Fixture::new();
-    for (name, content) in image {
-        let path = fixture.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
+    let fixture = Fixture::of(image);
     let generation = fixture.generation();
     let snapshot = generation.snapshot();
     let found = keys(&words(&snapshot, table, "key"));
     // What was restored can be written to again.
     generation.publish(vec![row(99, 1, 0, "more")], Seq(99)).unwrap();
     assert_eq!(generation.snapshot().rows(), snapshot.rows() + 1);
-    let left = std::fs::read_dir(fixture.path()).unwrap().count();
+    let names = crate::disk::names(&fixture.path()).unwrap();
+    let left = names.iter().filter(|name| !name.contains("damaged")).count();
     assert_eq!(left, generation.segments() + 1, "what was cut off is cleared away");
     (snapshot.applied_seq(), snapshot.rows(), found)
 }
@@ -186,6 +198,25 @@ fn a_merge_cut_off_at_any_step_loses_no_live_row() {
         assert_eq!(found, want, "{moment}");
     }
     assert_eq!(generation.segments(), 1);
+}
+
+#[test]
+fn putting_a_segment_aside_may_be_cut_off_at_any_step_and_is_not_forgotten() {
+    let fixture = Fixture::new();
+    for doc in 0..3 {
+        fixture.generation().publish(vec![row(doc, 1, 0, "key")], Seq(u64::from(doc) + 1)).unwrap();
+    }
+    let mut image = files(&fixture.path());
+    image.get_mut(Path::new("0000000001/vectors.i8")).unwrap()[0] ^= 1;
+    let fixture = Fixture::of(&image);
+    let table = all_open(3, &[(0, 1), (1, 1), (2, 1)]);
+    for (moment, image) in images(&fixture.path(), || drop(fixture.generation())) {
+        let found = Fixture::of(&image);
+        assert!(found.generation().snapshot().lacks_rows(), "{moment}");
+        let names = crate::disk::names(&found.path()).unwrap();
+        assert!(names.iter().any(|name| name.starts_with("0000000001.damaged-")), "{moment}: {names:?}");
+        assert_eq!(restored(&image, &table), (Seq(3), 2, vec![key(0, 1, 0), key(2, 1, 0)]), "{moment}");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Tests of the crate as a whole: a generation on a disk, its writers, its readers, and what may befall it.
 
+mod child;
 mod cuts;
 mod damage;
 mod deciding;
 mod holding;
+mod kills;
 mod lists;
 mod merging;
 mod publishing;
@@ -94,6 +96,17 @@ impl Fixture {
     /// Forgets what is open, as a restart does.
     fn restart(&mut self) {
         self.index = Index::new(self.folder.path().to_owned(), NonZeroUsize::new(4).unwrap());
+    }
+
+    /// A fixture whose generation's folder holds these files.
+    fn of(image: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
+        let fixture = Self::new();
+        for (name, content) in image {
+            let path = fixture.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        fixture
     }
 
     fn path(&self) -> PathBuf {

@@ -95,9 +95,12 @@ async fn a_purge_leaves_no_byte_in_the_catalog_the_index_or_what_was_put_aside()
         life.put("a.md", &format!("# {CANARY} {at}\n\nThe word is {CANARY}, number {at}."), Freshness::Searchable)
             .await;
     }
-    let aside = folder.path().join("index/acme/old.damaged-1");
-    fs::create_dir_all(&aside).unwrap();
-    fs::write(aside.join("lexical"), CANARY).unwrap();
+    let live = life.catalog.live_generation(&writer()).await.unwrap().id;
+    for aside in ["old.damaged-1".to_owned(), format!("{live}/0000000099.damaged-1")] {
+        let aside = folder.path().join("index/acme").join(aside);
+        fs::create_dir_all(&aside).unwrap();
+        fs::write(aside.join("lexical"), CANARY).unwrap();
+    }
     life.delete("a.md").await;
     assert!(holds(folder.path()), "the test is worth nothing");
     let purged = life.ingest.purge(&writer(), &id("a.md"), Expect::Any, Thoroughness::Done, draft().into()).await;
