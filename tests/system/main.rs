@@ -40,3 +40,5 @@ mod rerank;
 mod start;
 #[cfg(test)]
 mod tenants;
+#[cfg(test)]
+mod words;

@@ -23,7 +23,6 @@ mod row;
 mod sealed;
 mod segment;
 mod snapshot;
-mod statistics;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -34,7 +33,7 @@ mod words;
 pub use dense::QueryVector;
 pub use error::IndexError;
 pub use generation::Generation;
-pub use lexical::LexicalQuery;
+pub use lexical::{Counted, Language, LexicalQuery, Typos};
 pub use live::LiveTable;
 pub use merge::MergePlan;
 pub use registry::Index;

@@ -12,7 +12,7 @@ use crate::disk;
 use crate::error::IndexError;
 
 /// The layout of everything below a generation's folder, analyser and fields included. Raise it with any change there.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const FILE: &str = "manifest.json";
 const NEW_FILE: &str = "manifest.json.new";
 /// A segment takes about 500 bytes of it.

@@ -1,25 +1,16 @@
 //! One segment: four files that are written once, verified, and never change.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use catena_domain::{DocNo, VersionNo};
-use tantivy::directory::{Directory, OwnedBytes, RamDirectory};
-use tantivy::schema::Field;
-use tantivy::store::Compressor;
-use tantivy::tokenizer::PreTokenizedString;
-use tantivy::{
-    IndexReader, IndexSettings, ReloadPolicy, Searcher, SegmentReader, SingleSegmentIndexWriter, TantivyDocument,
-};
-
-use crate::analyser::Analyser;
+use crate::bundle;
 use crate::columns::{Columns, ColumnsBuilder};
 use crate::disk;
 use crate::error::IndexError;
+use crate::lexical::{Builder as LexicalBuilder, Part};
 use crate::manifest::{FileEntry, SegmentEntry};
 use crate::row::{RowInput, RowKey};
-use crate::sealed::SealedDirectory;
 use crate::vectors::{Vectors, VectorsBuilder};
-use crate::{bundle, words};
+use catena_domain::{DocNo, VersionNo};
 
 /// Most rows of one segment. A merge holds its rows in memory, with their texts and vectors: about 2 KB each.
 pub(crate) const ROWS_MAX: usize = 65_536;
@@ -31,11 +22,6 @@ const SIXTEEN: &str = "vectors.f16";
 /// Every file of a segment, in the manifest's order.
 const FILES: [&str; 4] = [LEXICAL, ROWS, EIGHT, SIXTEEN];
 const NAME_DIGITS: usize = 10;
-/// The engine's list of segments, and the one file beside it that a reader does not need.
-const ENGINE_META: &str = "meta.json";
-/// The engine sizes its first hash table by this: small for a handful of rows, never more than it would take.
-const ENGINE_BUDGET_BYTES: std::ops::RangeInclusive<usize> = 1_000_000..=50_000_000;
-const ENGINE_BUDGET_BYTES_PER_ROW: usize = 4_096;
 
 /// The name of the `number`th segment of a generation.
 pub(crate) fn name(number: u64) -> String {
@@ -52,7 +38,7 @@ pub(crate) struct Segment {
     entry: SegmentEntry,
     columns: Columns,
     vectors: Vectors,
-    searcher: Searcher,
+    lexical: Part,
 }
 
 impl Segment {
@@ -68,10 +54,10 @@ impl Segment {
             let file = &entry.files[at];
             disk::open_sealed(&path(at), file.bytes, &file.blake3)
         };
-        let searcher = open_lexical(&path(0), map(0)?, entry.rows)?;
+        let lexical = Part::open(&path(0), map(0)?, entry.rows)?;
         let columns = Columns::open(&path(1), map(1)?, entry.rows)?;
         let vectors = Vectors::open((&path(2), map(2)?), (&path(3), map(3)?), entry.rows, dimension)?;
-        Ok(Self { entry: entry.clone(), columns, vectors, searcher })
+        Ok(Self { entry: entry.clone(), columns, vectors, lexical })
     }
 
     pub(crate) fn entry(&self) -> &SegmentEntry {
@@ -90,14 +76,8 @@ impl Segment {
         &self.vectors
     }
 
-    pub(crate) fn searcher(&self) -> &Searcher {
-        &self.searcher
-    }
-
-    /// The engine's reader of the segment.
-    pub(crate) fn reader(&self) -> &SegmentReader {
-        // Opening has checked that there is one.
-        self.searcher.segment_reader(0)
+    pub(crate) fn lexical(&self) -> &Part {
+        &self.lexical
     }
 
     /// Whether the segment holds `key`.
@@ -127,23 +107,6 @@ impl Segment {
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Segment").field("entry", &self.entry).finish_non_exhaustive()
-    }
-}
-
-fn open_lexical(path: &Path, map: catena_kernels::Map, rows: u32) -> Result<Searcher, IndexError> {
-    let files = bundle::list(&map).map_err(|what| IndexError::corrupt(path, what))?;
-    let bytes = OwnedBytes::new(map);
-    let directory = SealedDirectory::new(files.into_iter().map(|(name, range)| (name, bytes.slice(range))));
-    let open = || -> tantivy::Result<Searcher> {
-        let index = tantivy::Index::open(directory)?;
-        let reader: IndexReader =
-            index.reader_builder().reload_policy(ReloadPolicy::Manual).doc_store_cache_num_blocks(0).try_into()?;
-        Ok(reader.searcher())
-    };
-    let searcher = open().map_err(IndexError::engine("open a segment"))?;
-    match searcher.segment_readers() {
-        [reader] if reader.max_doc() == rows && reader.num_docs() == rows => Ok(searcher),
-        _ => Err(IndexError::corrupt(path, format!("its lexical part does not have the {rows} rows of the rest"))),
     }
 }
 
@@ -183,80 +146,19 @@ pub(crate) fn write(
 fn build(rows: &[RowInput], dimension: usize) -> Result<[Vec<u8>; FILES.len()], IndexError> {
     let mut columns = ColumnsBuilder::new();
     let mut vectors = VectorsBuilder::new(rows.len(), dimension);
-    let engine = || IndexError::engine("build a segment");
-    let mut lexical = LexicalBuilder::new(rows.len()).map_err(engine())?;
+    let mut lexical = LexicalBuilder::new(rows.len())?;
     for row in rows {
         if row.vector.len() != dimension {
             return Err(IndexError::Dimension { index: dimension, given: row.vector.len() });
         }
         let pointless = |what| IndexError::RowVector { doc: row.doc, chunk: row.chunk, what };
         vectors.push(&row.vector).map_err(pointless)?;
-        let tokens = lexical.push(row).map_err(engine())?;
+        let tokens = lexical.push(row)?;
         columns.push(row.key(), tokens);
     }
     let (eight, sixteen) = vectors.into_bytes();
-    let files = lexical.finish().map_err(engine())?;
+    let files = lexical.finish()?;
     let bundle = bundle::pack(&files)
         .map_err(|source| IndexError::Engine { doing: "bundle a segment", source: source.into() })?;
     Ok([bundle, columns.into_bytes(), eight, sixteen])
-}
-
-/// The lexical part of a segment that is being built, in memory: the rows are there already.
-struct LexicalBuilder {
-    analyser: Analyser,
-    directory: RamDirectory,
-    writer: SingleSegmentIndexWriter,
-}
-
-impl LexicalBuilder {
-    fn new(rows: usize) -> tantivy::Result<Self> {
-        let directory = RamDirectory::create();
-        let settings = IndexSettings {
-            docstore_compression: Compressor::None,
-            docstore_compress_dedicated_thread: false,
-            ..IndexSettings::default()
-        };
-        let (least, most) = ENGINE_BUDGET_BYTES.into_inner();
-        let budget = (rows * ENGINE_BUDGET_BYTES_PER_ROW).clamp(least, most);
-        let writer = tantivy::Index::builder()
-            .schema(words::schema())
-            .settings(settings)
-            .single_segment_index_writer(directory.clone(), budget)?;
-        Ok(Self { analyser: Analyser::new(), directory, writer })
-    }
-
-    /// Adds a row and says how many terms each field has.
-    fn push(&mut self, row: &RowInput) -> tantivy::Result<[u32; words::FIELDS]> {
-        let mut document = TantivyDocument::default();
-        let mut counts = [0; words::FIELDS];
-        let texts = words::texts(row);
-        for (at, (text, (field, _))) in texts.iter().zip(words::fields()).enumerate() {
-            counts[at] = self.add(&mut document, field, text);
-        }
-        self.writer.add_document(document)?;
-        Ok(counts)
-    }
-
-    fn add(&mut self, document: &mut TantivyDocument, field: Field, text: &str) -> u32 {
-        let tokens = self.analyser.tokens(text);
-        let count = tokens.len() as u32;
-        document.add_pre_tokenized_text(field, PreTokenizedString { text: String::new(), tokens });
-        count
-    }
-
-    /// The engine's files, by name.
-    fn finish(self) -> tantivy::Result<Vec<(String, Vec<u8>)>> {
-        let index = self.writer.finalize()?;
-        let mut paths: Vec<PathBuf> = index.directory().list_managed_files().into_iter().collect();
-        paths.push(PathBuf::from(ENGINE_META));
-        paths.sort();
-        paths.dedup();
-        let mut files = Vec::with_capacity(paths.len());
-        for path in paths {
-            if self.directory.exists(&path)? {
-                files.push((path.to_string_lossy().into_owned(), self.directory.atomic_read(&path)?));
-            }
-        }
-        Ok(files)
-    }
 }

@@ -61,6 +61,12 @@ impl Top {
         }
     }
 
+    /// The score that a row must have at least to be kept; `None` while there is room.
+    pub(crate) fn least(&self) -> Option<f32> {
+        let worst = self.worst_first.peek().filter(|_| self.worst_first.len() >= self.limit)?;
+        Some(worst.0.score)
+    }
+
     /// The rows that were kept, best first.
     pub(crate) fn into_hits(self) -> Vec<Hit> {
         let sorted = self.worst_first.into_sorted_vec();
