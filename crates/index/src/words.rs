@@ -32,9 +32,9 @@ pub(crate) const WEIGHTS: [f32; FIELDS] = [0.2, 0.0, 1.0];
 pub(crate) const OPTION_WEIGHT: f32 = 1.0;
 
 /// BM25: how soon more of a word in a row stops to count.
-pub(crate) const K1: f32 = 1.2;
+pub(crate) const K1: f32 = 1.6;
 /// BM25: how much a long row is held against it.
-pub(crate) const B: f32 = 0.6;
+pub(crate) const B: f32 = 0.4;
 /// The same for a word that the query repeats. High, because a query repeats what it is about.
 const K_QUERY: f32 = 8.0;
 

@@ -10,7 +10,7 @@ use crate::lexical::postings::{Cursor, Window, least_gains, score};
 use crate::top::Top;
 
 /// Rows of a window, a multiple of 64. Small in tests, so that few rows fill several.
-const WINDOW_ROWS: u32 = if cfg!(test) { 64 } else { 2_048 };
+const WINDOW_ROWS: u32 = if cfg!(test) { 64 } else { 4_096 };
 /// Looking a row up costs about as much as walking over so many.
 const LOOK_UP_ROWS: usize = 6;
 

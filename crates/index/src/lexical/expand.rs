@@ -38,10 +38,12 @@ pub(crate) fn beginning_with(corpus: &Corpus<'_>, prefix: &str) -> tantivy::Resu
     choose(corpus, found, PREFIX_WORDS_MAX)
 }
 
-/// The nearest words of the rows, the commonest of them, for a word that no visible row has.
+/// The nearest words of the rows, the commonest of them, for a word that no visible row has. Its first letter is taken to
+/// be right: it seldom is not, and a dictionary is in the order of first letters.
 pub(crate) fn near(corpus: &Corpus<'_>, form: &str) -> tantivy::Result<Vec<String>> {
     let letters = form.chars().count();
-    if letters < ONE_AWAY_LETTERS || !form.chars().all(char::is_alphabetic) {
+    let Some(first) = form.chars().next().filter(|_| letters >= ONE_AWAY_LETTERS) else { return Ok(Vec::new()) };
+    if !form.chars().all(char::is_alphabetic) {
         return Ok(Vec::new());
     }
     let builder = if letters < TWO_AWAY_LETTERS { &ONE_AWAY } else { &TWO_AWAY };
@@ -49,13 +51,19 @@ pub(crate) fn near(corpus: &Corpus<'_>, form: &str) -> tantivy::Result<Vec<Strin
     let mut found = BTreeMap::new();
     for shelf in &corpus.shelves {
         let inverted = shelf.part.inverted(FORMS)?;
-        let mut terms = inverted.terms().search(&resembling).into_stream()?;
+        let terms = inverted.terms().search(&resembling);
+        let mut terms = terms.ge(first.to_string()).lt(beyond(first)).into_stream()?;
         while terms.advance() {
             let Ok(near) = std::str::from_utf8(terms.key()) else { continue };
             found.insert(near.to_owned(), resembling.0.eval(near).to_u8());
         }
     }
     choose(corpus, found, NEAR_WORDS_MAX)
+}
+
+/// The least text after all that begin with `first`.
+fn beyond(first: char) -> String {
+    char::from_u32(u32::from(first) + 1).unwrap_or(char::MAX).to_string()
 }
 
 /// Of words with their distances, the visible ones that are nearest; of equally near ones the commonest, then by spelling.

@@ -108,12 +108,16 @@ impl<'a> Cursor<'a> {
             self.ahead += 1;
         }
         let (mut most, mut rows) = (0, 0);
+        let mut first = self.ahead.checked_sub(1).map_or(0, |before| self.blocks[before].last + 1);
         for block in &self.blocks[self.ahead..] {
-            most = most.max(block.most);
-            rows += BLOCK_ROWS;
-            if block.last >= window.end - 1 {
+            if first >= window.end {
                 break;
             }
+            most = most.max(block.most);
+            let here = window.end.min(block.last + 1) - window.start.max(first);
+            // As if a block's rows were spread evenly over what it spans.
+            rows += here as usize * BLOCK_ROWS / (block.last + 1 - first) as usize;
+            first = block.last + 1;
         }
         (most, rows)
     }

@@ -15,7 +15,8 @@ use crate::words;
 pub enum Typos {
     /// It finds nothing.
     Off,
-    /// It is read as the nearest words that visible rows have: one letter away from five letters on, two from nine on.
+    /// It is read as the nearest words that visible rows have and that begin like it: one letter away from five letters
+    /// on, two from nine on.
     #[default]
     Auto,
 }
