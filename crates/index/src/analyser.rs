@@ -70,7 +70,9 @@ impl Analyser {
     /// The stems of a word: of what was written, and of its form when that has another one. A language that needs its
     /// accents is so stemmed by them, and whoever leaves them out is understood too.
     pub(crate) fn stems(&mut self, word: &Word, stemmer: Stemmer) -> (String, Option<String>) {
-        let plain = stemmer.stem(&word.form).into_owned();
+        let plain = stemmer.stem(&word.form);
+        // A stemmer may leave nothing, of a vowel mark that stands alone for one; then the word is its own stem.
+        let plain = if plain.is_empty() { word.form.clone() } else { plain.into_owned() };
         let Some(accented) = &word.accented else { return (plain, None) };
         let stem = stemmer.stem(accented);
         let mut stream = self.fold.token_stream(&stem);
