@@ -251,6 +251,7 @@ fn row(doc: u32) -> RowInput {
         chunk: 0,
         title: format!("Page {doc} of the handbook"),
         headings: "Keys\nRotation".to_owned(),
+        language: None,
         body: format!("{TEXT} Rule {doc} says so, and number {} of the annex repeats it.", doc * 7),
         vector: direction(u64::from(doc)).map(f16::from_f32).collect(),
     }

@@ -173,6 +173,7 @@ pub(crate) fn input(number: usize, raw: &Raw<'_>) -> anyhow::Result<RowInput> {
         chunk: 0,
         title: String::new(),
         headings: String::new(),
+        language: None,
         body: raw.text.to_owned(),
         vector: raw.vector.iter().map(|&number| f16::from_f32(number)).collect(),
     })

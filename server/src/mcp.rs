@@ -25,6 +25,7 @@ use crate::allowance::Rate;
 use crate::app::App;
 use crate::http::context::{BudgetBody, ContextAsk, LimitsBody, default_tokenizer};
 use crate::http::door::{As, Caller};
+use crate::http::lexical::LexicalBody;
 use crate::http::problem::Problem;
 use crate::http::search::{FilterBody, SearchAsk};
 use crate::http::{context, documents, search};
@@ -74,6 +75,9 @@ struct ContextInput {
     /// Only documents of these sources, with these attributes.
     #[serde(default)]
     filter: Option<FilterBody>,
+    /// Exact phrases and beginnings of words that passages gain by, beside the query.
+    #[serde(default)]
+    lexical: Option<LexicalBody>,
     /// Whether a second, slower model is to put the best passages in order, for questions that the plain order answers
     /// badly. Not everywhere is one set up; the answer says so.
     #[serde(default)]
@@ -90,6 +94,9 @@ struct SearchInput {
     /// Only documents of these sources, with these attributes.
     #[serde(default)]
     filter: Option<FilterBody>,
+    /// Exact phrases and beginnings of words that passages gain by, beside the query.
+    #[serde(default)]
+    lexical: Option<LexicalBody>,
     /// Whether a second, slower model is to put the best passages in order, for questions that the plain order answers
     /// badly. Not everywhere is one set up; the answer says so.
     #[serde(default)]
@@ -124,6 +131,7 @@ impl Door {
                 tokenizer: input.tokenizer.unwrap_or_else(default_tokenizer),
             },
             filter: input.filter.unwrap_or_default(),
+            lexical: input.lexical.unwrap_or_default(),
             mode: None,
             limits: LimitsBody::default(),
             min_seq: None,
@@ -155,6 +163,7 @@ impl Door {
             top_k: input.top_k,
             mode: None,
             filter: input.filter.unwrap_or_default(),
+            lexical: input.lexical.unwrap_or_default(),
             min_seq: None,
             rerank: input.rerank,
         };

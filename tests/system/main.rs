@@ -42,3 +42,4 @@ mod start;
 mod tenants;
 #[cfg(test)]
 mod verify;
+mod words;

@@ -16,6 +16,14 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const QUERY_BYTES_MAX: usize = 8 * 1024;
 /// Most distinct terms of a query that the lexical arm looks up.
 pub const QUERY_TERMS_MAX: usize = 64;
+/// Most phrases of a query.
+pub const QUERY_PHRASES_MAX: usize = 8;
+/// Most words of a phrase.
+pub const QUERY_PHRASE_WORDS_MAX: usize = 16;
+/// Most prefixes of a query.
+pub const QUERY_PREFIXES_MAX: usize = 8;
+/// Fewest letters of a prefix: one letter begins a good part of all words.
+pub const QUERY_PREFIX_CHARS_MIN: usize = 2;
 /// Most passages a search may ask for.
 pub const TOP_K_MAX: usize = 100;
 /// Largest token budget of a context.

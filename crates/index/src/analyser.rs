@@ -1,46 +1,97 @@
-//! Text into terms, the same for rows and for queries.
+//! Text into words, and words into the terms that are searched; the same for rows and for queries.
 //!
 //! Words are runs of letters and digits; a character of a script without spaces (Han, kana, Thai and its neighbours) is
-//! a word by itself. Then lower case, accents folded to ASCII, English stems. No word is too common to be kept.
+//! a word by itself. A word's form is lower case with accents folded; its stems are what its language's stemmer makes of
+//! it. No word is too common to be kept in a row.
 
-use tantivy::tokenizer::{
-    AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, Stemmer, TextAnalyzer, Token, TokenStream, Tokenizer,
-};
+use frostem::Stemmer;
+use tantivy::tokenizer::{AsciiFoldingFilter, LowerCaser, RawTokenizer, TextAnalyzer, Token, TokenStream, Tokenizer};
 
-/// Longest term. Longer ones are encoded data rather than words, and are dropped.
-const TERM_BYTES_MAX: usize = 64;
+use crate::lexical::language::Language;
+
+/// Longest form. Longer ones are encoded data rather than words, and are dropped.
+pub(crate) const FORM_BYTES_MAX: usize = 64;
+
+/// A word of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// In lower case, without accents.
+    pub(crate) form: String,
+    /// In lower case, with its accents, when it has any.
+    accented: Option<String>,
+}
+
+impl Word {
+    /// A word that is known by its form alone.
+    pub(crate) fn plain(form: &str) -> Self {
+        Self { form: form.to_owned(), accented: None }
+    }
+}
 
 /// The analyser, to be used for any number of texts.
-pub(crate) struct Analyser(TextAnalyzer);
+pub(crate) struct Analyser {
+    words: TextAnalyzer,
+    fold: TextAnalyzer,
+}
 
 impl Analyser {
     pub(crate) fn new() -> Self {
-        let chain = TextAnalyzer::builder(Words::default())
-            .filter(LowerCaser)
-            .filter(AsciiFoldingFilter)
-            .filter(RemoveLongFilter::limit(TERM_BYTES_MAX + 1))
-            .filter(Stemmer::new(Language::English));
-        Self(chain.build())
+        let words = TextAnalyzer::builder(Words::default()).filter(LowerCaser).filter(AsciiFoldingFilter).build();
+        let fold = TextAnalyzer::builder(RawTokenizer::default()).filter(AsciiFoldingFilter).build();
+        Self { words, fold }
     }
 
-    /// Every term of `text`, in order.
-    pub(crate) fn tokens(&mut self, text: &str) -> Vec<Token> {
-        let mut tokens = Vec::new();
-        self.visit(text, |token| {
-            tokens.push(token.clone());
+    /// Every word of `text`, in order.
+    pub(crate) fn words(&mut self, text: &str) -> Vec<Word> {
+        let mut words = Vec::new();
+        self.visit(text, |word| {
+            words.push(word);
             Go::On
         });
-        tokens
+        words
     }
 
-    /// Shows terms until `see` has enough.
-    pub(crate) fn visit(&mut self, text: &str, mut see: impl FnMut(&Token) -> Go) {
-        let mut stream = self.0.token_stream(text);
+    /// Shows words until `see` has enough.
+    pub(crate) fn visit(&mut self, text: &str, mut see: impl FnMut(Word) -> Go) {
+        let mut stream = self.words.token_stream(text);
         while stream.advance() {
-            if see(stream.token()) == Go::Stop {
+            let token = stream.token();
+            if token.text.is_empty() || token.text.len() > FORM_BYTES_MAX {
+                continue;
+            }
+            let raw = &text[token.offset_from..token.offset_to];
+            let accented = (!raw.is_ascii()).then(|| raw.to_lowercase());
+            if see(Word { form: token.text.clone(), accented }) == Go::Stop {
                 return;
             }
         }
+    }
+
+    /// The stems of a word: of what was written, and of its form when that has another one. A language that needs its
+    /// accents is so stemmed by them, and whoever leaves them out is understood too.
+    pub(crate) fn stems(&mut self, word: &Word, stemmer: Stemmer) -> (String, Option<String>) {
+        let plain = stemmer.stem(&word.form);
+        // A stemmer may leave nothing, of a vowel mark that stands alone for one; then the word is its own stem.
+        let plain = if plain.is_empty() { word.form.clone() } else { plain.into_owned() };
+        let Some(accented) = &word.accented else { return (plain, None) };
+        let stem = stemmer.stem(accented);
+        let mut stream = self.fold.token_stream(&stem);
+        let folded = if stream.advance() { stream.token().text.clone() } else { String::new() };
+        let is_another = folded != plain && !folded.is_empty() && folded.len() <= FORM_BYTES_MAX;
+        (plain, is_another.then_some(folded))
+    }
+
+    /// Every stem of a word in any of `languages`, each once, in order.
+    pub(crate) fn variants(&mut self, word: &Word, languages: &[Language]) -> Vec<String> {
+        let mut variants = Vec::with_capacity(languages.len());
+        for language in languages {
+            let (stem, other) = self.stems(word, language.stemmer());
+            variants.push(stem);
+            variants.extend(other);
+        }
+        variants.sort_unstable();
+        variants.dedup();
+        variants
     }
 }
 
@@ -50,7 +101,6 @@ pub(crate) enum Go {
     On,
     Stop,
 }
-
 /// Splits text into words.
 #[derive(Clone, Default)]
 struct Words(Token);
@@ -123,29 +173,56 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn terms(text: &str) -> Vec<String> {
-        Analyser::new().tokens(text).into_iter().map(|token| token.text).collect()
+    fn forms(text: &str) -> Vec<String> {
+        Analyser::new().words(text).into_iter().map(|word| word.form).collect()
+    }
+
+    fn variants(text: &str, codes: &[&str]) -> Vec<String> {
+        let languages: Vec<Language> = codes.iter().filter_map(|code| Language::of_tag(code)).collect();
+        let mut analyser = Analyser::new();
+        let words = analyser.words(text);
+        words.iter().flat_map(|word| analyser.variants(word, &languages)).collect()
     }
 
     #[test]
-    fn words_are_folded_and_stemmed() {
-        assert_eq!(terms("Rotating the Keys, keys.md (naïve_2)!"), ["rotat", "the", "key", "key", "md", "naiv", "2"]);
-        assert_eq!(terms("署名鍵 key"), ["署", "名", "鍵", "key"]);
-        assert_eq!(terms("  ((\"\" -- ))"), Vec::<String>::new());
+    fn words_are_cut_folded_and_stemmed() {
+        let text = "Rotating the Keys, keys.md (naïve_2)!";
+        assert_eq!(forms(text), ["rotating", "the", "keys", "keys", "md", "naive", "2"]);
+        assert_eq!(variants(text, &["en"]), ["rotat", "the", "key", "key", "md", "naiv", "2"]);
+        assert_eq!(forms("署名鍵 key"), ["署", "名", "鍵", "key"]);
+        assert_eq!(forms("  ((\"\" -- ))"), Vec::<String>::new());
     }
 
     #[test]
-    fn encoded_data_is_no_term() {
-        assert_eq!(terms(&format!("a {} b", "x".repeat(TERM_BYTES_MAX + 1))), ["a", "b"]);
-        assert_eq!(terms(&"z".repeat(TERM_BYTES_MAX)).len(), 1);
+    fn a_language_is_stemmed_by_its_accents_and_understood_without_them() {
+        let of = |text| variants(text, &["es"]);
+        assert!(of("información").iter().any(|stem| of("informaciones").contains(stem)));
+        assert!(of("información").iter().any(|stem| of("informacion").contains(stem)));
+        assert_eq!(variants("Häuser", &["de"]), variants("Haus", &["de"]));
+    }
+
+    #[test]
+    fn one_word_has_one_variant_where_languages_agree() {
+        assert_eq!(variants("key", &["en", "fr", "de"]), ["key"]);
+        assert_eq!(variants("keys", &["en", "de"]), ["key", "keys"]);
+    }
+
+    #[test]
+    fn encoded_data_is_no_word() {
+        assert_eq!(forms(&format!("a {} b", "x".repeat(FORM_BYTES_MAX + 1))), ["a", "b"]);
+        assert_eq!(forms(&"z".repeat(FORM_BYTES_MAX)).len(), 1);
     }
 
     proptest! {
         #[test]
         fn any_text_is_analysed_without_harm(text in "\\PC{0,200}|[\\s\\S]{0,100}") {
-            for token in Analyser::new().tokens(&text) {
-                prop_assert!(text.get(token.offset_from..token.offset_to).is_some());
-                prop_assert!(!token.text.is_empty());
+            let mut analyser = Analyser::new();
+            let languages: Vec<Language> = Language::all().collect();
+            for word in analyser.words(&text) {
+                prop_assert!(!word.form.is_empty() && word.form.len() <= FORM_BYTES_MAX);
+                for stem in analyser.variants(&word, &languages) {
+                    prop_assert!(!stem.is_empty());
+                }
             }
         }
     }

@@ -25,6 +25,17 @@ impl Bits {
         self.words.get((row / u64::BITS) as usize).is_some_and(|word| word >> (row % u64::BITS) & 1 == 1)
     }
 
+    /// The rows of the `at`th run of [`u64::BITS`], a bit each; none beyond the segment.
+    pub(crate) fn word(&self, at: usize) -> u64 {
+        self.words.get(at).copied().unwrap_or_default()
+    }
+
+    /// Those of the first `rows` rows that are not in the set, in order.
+    pub(crate) fn absent(&self, rows: u32) -> impl Iterator<Item = u32> + '_ {
+        let missing = self.words.iter().enumerate().filter(|(_, word)| **word != u64::MAX);
+        missing.flat_map(|(at, &word)| ones(at, !word)).take_while(move |row| *row < rows)
+    }
+
     /// How many rows are in the set.
     pub(crate) fn ones(&self) -> u32 {
         self.ones
@@ -32,17 +43,20 @@ impl Bits {
 
     /// The rows in the set, in order. Words without any are skipped whole.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(|(at, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = rest.trailing_zeros();
-                    rest &= rest - 1;
-                    at as u32 * u64::BITS + bit
-                })
-            })
-        })
+        self.words.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(|(at, &word)| ones(at, word))
     }
+}
+
+/// The rows that the bits of the `at`th word stand for.
+pub(crate) fn ones(at: usize, word: u64) -> impl Iterator<Item = u32> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        (rest != 0).then(|| {
+            let bit = rest.trailing_zeros();
+            rest &= rest - 1;
+            at as u32 * u64::BITS + bit
+        })
+    })
 }
 
 #[cfg(test)]
@@ -61,6 +75,7 @@ mod tests {
             }
             prop_assert_eq!(bits.iter().collect::<BTreeSet<_>>(), picks.clone());
             prop_assert_eq!(bits.ones() as usize, picks.len());
+            prop_assert_eq!(bits.absent(rows).collect::<BTreeSet<_>>(), (0..rows).filter(|row| !picks.contains(row)).collect());
             for row in 0..400 {
                 prop_assert_eq!(bits.has(row), picks.contains(&row));
             }

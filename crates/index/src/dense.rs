@@ -126,6 +126,11 @@ impl<'a> Search<'a> {
         &self.snapshot.segments()[at]
     }
 
+    /// The cosine that a row must have to be among the best.
+    fn bar(&self) -> f32 {
+        self.best.least().unwrap_or(f32::NEG_INFINITY)
+    }
+
     /// Looks at every visible row of a segment.
     fn scan(&mut self, at: usize) {
         let mut rows = self.visible.segments[at].visible.iter();
@@ -159,7 +164,7 @@ impl<'a> Search<'a> {
         let mut rest = lists.split_off(first);
         lists.sort_unstable_by(promise);
         self.visit_all(&lists, &planes);
-        rest.retain(|list| list.0 >= self.best.bar());
+        rest.retain(|list| list.0 >= self.bar());
         rest.sort_unstable_by(promise);
         self.visit_all(&rest, &planes);
     }
@@ -168,7 +173,7 @@ impl<'a> Search<'a> {
     fn visit_all(&mut self, lists: &[(f32, usize, Prospect)], planes: &Planes) {
         let mut sums = Vec::new();
         for &(bound, at, list) in lists {
-            if bound < self.best.bar() {
+            if bound < self.bar() {
                 return;
             }
             self.visit(at, list, planes, &mut sums);
@@ -179,7 +184,7 @@ impl<'a> Search<'a> {
     fn visit(&mut self, at: usize, list: Prospect, planes: &Planes, sums: &mut Vec<u32>) {
         let Some(coarse) = self.segment(at).coarse() else { return };
         let visible = &self.visible.segments[at].visible;
-        let bar = self.best.bar() - DOUBT * list.spread;
+        let bar = self.bar() - DOUBT * list.spread;
         let rows = &mut self.rows;
         rows.clear();
         coarse.estimate(planes, list, bar, sums, |row| {
@@ -196,7 +201,7 @@ impl<'a> Search<'a> {
         vectors.near(self.query, &self.rows, &mut self.cosines, &mut self.products);
         let error = vectors.error(self.query);
         for (&row, &near) in self.rows.iter().zip(&self.cosines) {
-            if near + error >= self.best.bar() {
+            if near + error >= self.bar() {
                 let score = vectors.cosine(self.query, row);
                 self.best.offer(score, RowId { segment: at as u32, row }, || segment.columns().key(row));
             }

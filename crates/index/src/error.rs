@@ -69,6 +69,12 @@ pub enum IndexError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A phrase or a prefix that cannot be looked for.
+    #[error("{what}")]
+    LexicalOption {
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// A write that lies before what the index has applied.
     #[error("the index has applied seq {applied}, seq {upto} lies before it; read the index's seq, then go on from it")]
     Order {
@@ -154,7 +160,10 @@ impl IndexError {
             | Self::Order { .. }
             | Self::StalePlan { .. }
             | Self::Closed { .. } => ErrorKind::Conflict,
-            Self::RowVector { .. } | Self::QueryVector { .. } | Self::DimensionLimit { .. } => ErrorKind::Invalid,
+            Self::RowVector { .. }
+            | Self::QueryVector { .. }
+            | Self::LexicalOption { .. }
+            | Self::DimensionLimit { .. } => ErrorKind::Invalid,
             Self::Absent { .. } => ErrorKind::NotFound,
             Self::RowTwice { .. } | Self::OtherSnapshot { .. } | Self::Engine { .. } => ErrorKind::Internal,
         }

@@ -15,7 +15,7 @@ use crate::error::IndexError;
 use crate::manifest::{self, Identity, Manifest};
 use crate::row::RowKey;
 use crate::segment::Segment;
-use crate::words::{self, FIELDS};
+use crate::words::FIELDS;
 
 /// How often a generation that is changed meanwhile is looked at anew.
 const TRIES: usize = 10;
@@ -101,8 +101,8 @@ fn look(folder: &Path, manifest: &Manifest, dimension: usize) -> Result<Inspecti
 /// the segment was opened.
 fn disagreement(segment: &Segment) -> tantivy::Result<Option<String>> {
     let mut terms = vec![[0_u64; FIELDS]; segment.rows() as usize];
-    for (at, (field, _)) in words::fields().into_iter().enumerate() {
-        let inverted = segment.reader().inverted_index(field)?;
+    for at in 0..FIELDS {
+        let inverted = segment.lexical().inverted(at)?;
         let mut stream = inverted.terms().stream()?;
         while stream.advance() {
             let mut postings = inverted.read_postings_from_terminfo(stream.value(), IndexRecordOption::WithFreqs)?;

@@ -27,7 +27,6 @@ mod row;
 mod sealed;
 mod segment;
 mod snapshot;
-mod statistics;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -40,7 +39,7 @@ pub use dense::{Effort, QueryVector};
 pub use error::IndexError;
 pub use generation::Generation;
 pub use inspect::{Inspection, SegmentReport};
-pub use lexical::LexicalQuery;
+pub use lexical::{Counted, Language, LexicalQuery, Typos};
 pub use live::LiveTable;
 pub use merge::MergePlan;
 pub use plan::{Plan, Way};

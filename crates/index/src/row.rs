@@ -3,6 +3,8 @@
 use catena_domain::{DocNo, VersionNo};
 use half::f16;
 
+use crate::lexical::Language;
+
 /// A chunk of a version, ready to be indexed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowInput {
@@ -18,6 +20,8 @@ pub struct RowInput {
     pub headings: String,
     /// The chunk's text.
     pub body: String,
+    /// The language that the document says it is in; `None` when it does not say.
+    pub language: Option<Language>,
     /// The chunk's embedding under the generation's recipe; its length does not matter, its direction does.
     pub vector: Vec<f16>,
 }

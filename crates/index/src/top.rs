@@ -61,10 +61,10 @@ impl Top {
         }
     }
 
-    /// What a row must reach to be kept: the worst score of those that are, once there are enough.
-    pub(crate) fn bar(&self) -> f32 {
-        let worst = self.worst_first.peek().filter(|_| self.worst_first.len() >= self.limit);
-        worst.map_or(f32::NEG_INFINITY, |worst| worst.0.score)
+    /// The score that a row must have at least to be kept; `None` while there is room.
+    pub(crate) fn least(&self) -> Option<f32> {
+        let worst = self.worst_first.peek().filter(|_| self.worst_first.len() >= self.limit)?;
+        Some(worst.0.score)
     }
 
     /// The rows that were kept, best first.

@@ -96,6 +96,8 @@ pub struct Visible {
     pub(crate) segments: Vec<SegmentVisible>,
     /// Terms of the live rows, field by field.
     pub(crate) live_tokens: [u64; FIELDS],
+    /// Terms of the visible rows, field by field.
+    pub(crate) visible_tokens: [u64; FIELDS],
     live_rows: u64,
     visible_rows: u64,
 }
@@ -119,7 +121,8 @@ impl Visible {
             visible: Bits::empty(segment.rows()),
         };
         let segments = segments.iter().map(none).collect();
-        Self { snapshot, segments, live_tokens: [0; FIELDS], live_rows: 0, visible_rows: 0 }
+        let none = [0; FIELDS];
+        Self { snapshot, segments, live_tokens: none, visible_tokens: none, live_rows: 0, visible_rows: 0 }
     }
 
     pub(crate) fn compute(
@@ -137,11 +140,10 @@ impl Visible {
             for run in segment.columns().runs() {
                 let Some(document) = live.current(run.doc(), run.version()) else { continue };
                 let tokens = segment.columns().tokens(run.rows());
-                for (sum, more) in visible.live_tokens.iter_mut().zip(tokens) {
-                    *sum += more;
-                }
+                add(&mut visible.live_tokens, tokens);
                 bits.live.fill(run.rows());
                 if decider.admits(document) {
+                    add(&mut visible.visible_tokens, tokens);
                     bits.visible.fill(run.rows());
                 }
             }
@@ -149,6 +151,12 @@ impl Visible {
             visible.visible_rows += u64::from(bits.visible.ones());
         }
         visible
+    }
+}
+
+fn add(sums: &mut [u64; FIELDS], tokens: [u64; FIELDS]) {
+    for (sum, more) in sums.iter_mut().zip(tokens) {
+        *sum += more;
     }
 }
 

@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use catena_kernels::Map;
 use half::f16;
 
+use crate::bits::Bits;
 use crate::columns::ColumnsBuilder;
 use crate::disk::{self, Sealing};
 use crate::error::IndexError;
 use crate::manifest::{FileEntry, SegmentEntry};
 use crate::row::RowInput;
-use crate::segment::{EIGHT, LEXICAL, LexicalBuilder, ONE, ROWS, ROWS_MAX, SIXTEEN, Segment, merge_lexical};
+use crate::segment::{EIGHT, LEXICAL, ONE, ROWS, ROWS_MAX, SIXTEEN, Segment};
 use crate::vectors::{ALIGN_BYTES, Vectors, VectorsBuilder};
-use crate::{bundle, coarse};
+use crate::{bundle, coarse, lexical};
 
 /// Brings rows into the order in which a segment holds them: neighbours are of one version.
 pub(crate) fn sort(rows: &mut [RowInput]) -> Result<(), IndexError> {
@@ -45,19 +46,18 @@ pub(crate) fn from_rows(place: Place<'_>, rows: &[RowInput]) -> Result<SegmentEn
     let dimension = place.dimension;
     let mut columns = ColumnsBuilder::new();
     let mut vectors = VectorsBuilder::new(rows.len(), dimension);
-    let engine = || IndexError::engine("build a segment");
-    let mut lexical = LexicalBuilder::new(rows.len()).map_err(engine())?;
+    let mut lexical = lexical::Builder::new(rows.len())?;
     for row in rows {
         if row.vector.len() != dimension {
             return Err(IndexError::Dimension { index: dimension, given: row.vector.len() });
         }
         let pointless = |what| IndexError::RowVector { doc: row.doc, chunk: row.chunk, what };
         vectors.push(&row.vector).map_err(pointless)?;
-        let tokens = lexical.push(row).map_err(engine())?;
+        let tokens = lexical.push(row)?;
         columns.push(row.key(), tokens);
     }
     let (eight, sixteen) = vectors.into_bytes();
-    let files = lexical.finish().map_err(engine())?;
+    let files = lexical.finish()?;
     let mut folder = Folder::make(place)?;
     folder.put(LEXICAL, |out| out.write_all(&packed(&files)?))?;
     folder.put(ROWS, |out| out.write_all(&columns.into_bytes()))?;
@@ -73,6 +73,12 @@ pub(crate) struct Part<'a> {
 }
 
 impl Part<'_> {
+    fn bits(&self) -> Bits {
+        let mut bits = Bits::empty(self.segment.rows());
+        self.rows.iter().for_each(|rows| bits.fill(rows.clone()));
+        bits
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.rows.iter().map(ExactSizeIterator::len).sum()
     }
@@ -83,7 +89,9 @@ pub(crate) fn from_segments(place: Place<'_>, parts: &[Part<'_>]) -> Result<Segm
     let rows = parts.iter().map(Part::count).sum::<usize>();
     debug_assert!((1..=ROWS_MAX).contains(&rows), "the caller fits");
     let runs = || parts.iter().flat_map(|part| part.rows.iter().map(|rows| (part.segment, rows.clone())));
-    let files = merge_lexical(parts).map_err(IndexError::engine("merge segments"))?;
+    let alive: Vec<Bits> = parts.iter().map(Part::bits).collect();
+    let lexical: Vec<_> = parts.iter().zip(&alive).map(|(part, bits)| (part.segment.lexical(), bits)).collect();
+    let files = lexical::merge(&lexical)?;
     let mut folder = Folder::make(place)?;
     folder.put(LEXICAL, |out| out.write_all(&packed(&files)?))?;
     drop(files);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use catena_access::Scope;
 use catena_catalog::{CatalogError, GenerationRow, IndexRow};
 use catena_domain::{Seq, TenantId};
-use catena_index::{Generation, IndexError, LiveTable, MergePlan, RowInput};
+use catena_index::{Generation, IndexError, Language, LiveTable, MergePlan, RowInput};
 use catena_runtime::clock::{self, Stopwatch};
 use tokio::sync::Mutex;
 
@@ -285,6 +285,7 @@ pub(crate) fn row_input(row: IndexRow) -> RowInput {
         title: row.title,
         headings: row.headings.join("\n"),
         body: row.body,
+        language: row.lang.as_deref().and_then(Language::of_tag),
         vector: row.vector,
     }
 }

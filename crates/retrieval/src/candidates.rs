@@ -84,7 +84,7 @@ impl Candidates {
     ) -> Result<Self, RetrievalError> {
         let limit = wanted.max(ARM_HITS_MIN);
         let watch = Stopwatch::start();
-        let terms = Arc::new(LexicalQuery::parse(&question.query));
+        let terms = Arc::new(question.lexical.clone());
         let lexical = with_deadline(question.mode.uses_lexical(), lexical_arm(retrieval, view, &terms, limit));
         let dense =
             with_deadline(question.mode.uses_dense(), dense_arm(retrieval, scope, view, &question.query, limit));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use catena_domain::{Seq, limits};
-use catena_index::Filter;
+use catena_index::{Filter, IndexError, LexicalQuery, Typos};
 use catena_text::tokens::Tokenizer;
 
 /// Which arms answer.
@@ -44,6 +44,9 @@ pub enum RequestError {
     /// A mode that is none.
     #[error("{0:?} is not a mode; use hybrid, lexical or dense")]
     Mode(String),
+    /// A phrase or a prefix that cannot be looked for.
+    #[error("{0}")]
+    Lexical(String),
     /// A number outside its range.
     #[error("{what} is {given}; it must lie between {least} and {most}")]
     Range {
@@ -99,6 +102,7 @@ impl FromStr for Mode {
 #[derive(Debug, Clone)]
 pub struct Question {
     pub(crate) query: String,
+    pub(crate) lexical: LexicalQuery,
     pub(crate) mode: Mode,
     pub(crate) filter: Filter,
     pub(crate) min_seq: Option<Seq>,
@@ -115,7 +119,24 @@ impl Question {
         if query.len() > limits::QUERY_BYTES_MAX {
             return Err(RequestError::LongQuery { bytes: query.len() });
         }
-        Ok(Self { query: query.to_owned(), mode, filter, min_seq, order: Order::Fused })
+        let lexical = LexicalQuery::parse(query);
+        Ok(Self { query: query.to_owned(), lexical, mode, filter, min_seq, order: Order::Fused })
+    }
+
+    /// The same, and the lexical arm looks for these words side by side.
+    pub fn with_phrase(self, phrase: &str) -> Result<Self, RequestError> {
+        Ok(Self { lexical: self.lexical.with_phrase(phrase).map_err(lexical)?, ..self })
+    }
+
+    /// The same, and the lexical arm looks for words with this beginning.
+    pub fn with_prefix(self, prefix: &str) -> Result<Self, RequestError> {
+        Ok(Self { lexical: self.lexical.with_prefix(prefix).map_err(lexical)?, ..self })
+    }
+
+    /// The same, with another rule for mistyped words.
+    #[must_use]
+    pub fn with_typos(self, typos: Typos) -> Self {
+        Self { lexical: self.lexical.with_typos(typos), ..self }
     }
 
     /// The same, with the reranker's word on the order of what it finds.
@@ -171,6 +192,10 @@ impl ContextRequest {
         in_range("limits.per_document", rules.per_document, limits::TOP_K_MAX)?;
         Ok(Self { question, budget, rules })
     }
+}
+
+fn lexical(refused: IndexError) -> RequestError {
+    RequestError::Lexical(refused.to_string())
 }
 
 fn in_range(what: &'static str, given: usize, most: usize) -> Result<(), RequestError> {

@@ -29,6 +29,15 @@ struct Asked {
     /// Only documents with this attribute, as NAME=VALUE. May be repeated: each name, with any of its values.
     #[arg(long = "attribute", value_parser = attribute)]
     attributes: Vec<(String, String)>,
+    /// Words that stand side by side, for passages to gain by. May be repeated.
+    #[arg(long = "phrase")]
+    phrases: Vec<String>,
+    /// The beginning of a word, for passages to gain by. May be repeated.
+    #[arg(long = "prefix")]
+    prefixes: Vec<String>,
+    /// auto or off: whether words that no document has are read as the nearest ones.
+    #[arg(long)]
+    typos: Option<String>,
     /// Answer only from an index that has applied at least this write.
     #[arg(long)]
     min_seq: Option<u64>,
@@ -50,16 +59,27 @@ impl Asked {
     fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
         body.insert("query".to_owned(), json!(self.query));
-        let filter = self.filter();
+        let (filter, lexical) = (self.filter(), self.lexical());
         let parts = [
             ("mode", self.mode.as_ref().map(|mode| json!(mode))),
             ("filter", (!filter.is_empty()).then_some(Value::Object(filter))),
+            ("lexical", (!lexical.is_empty()).then_some(Value::Object(lexical))),
             ("min_seq", self.min_seq.map(|seq| json!(seq))),
             ("rerank", self.rerank.then_some(json!(true))),
             ("as", self.whom.body()),
         ];
         body.extend(parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))));
         body
+    }
+
+    fn lexical(&self) -> Map<String, Value> {
+        let some = |texts: &[String]| (!texts.is_empty()).then(|| json!(texts));
+        let parts = [
+            ("phrases", some(&self.phrases)),
+            ("prefixes", some(&self.prefixes)),
+            ("typos", self.typos.as_ref().map(|typos| json!(typos))),
+        ];
+        parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect()
     }
 
     fn filter(&self) -> Map<String, Value> {
@@ -271,11 +291,13 @@ mod tests {
         let budget = json!({"tokens": 800, "tokenizer": "o200k_base"});
         assert_eq!(body("--tokens 800"), json!({"query": "why?", "budget": budget}));
         let full = "--tokens 800 --mode dense --source a --source b --attribute lang=en --attribute lang=de \
-                    --attribute k=a=b --as-user ann --as-group x,y --min-seq 4 --per-document 2 --rerank";
+                    --attribute k=a=b --as-user ann --as-group x,y --min-seq 4 --per-document 2 --rerank --phrase key --prefix rot --prefix sig \
+                    --typos off";
         assert_eq!(
             body(full),
             json!({"query": "why?", "budget": budget, "mode": "dense", "min_seq": 4, "limits": {"per_document": 2},
                 "filter": {"source": ["a", "b"], "attributes": {"lang": ["en", "de"], "k": ["a=b"]}},
+                "lexical": {"phrases": ["key"], "prefixes": ["rot", "sig"], "typos": "off"},
                 "as": {"user": "ann", "groups": ["x", "y"]}, "rerank": true})
         );
     }

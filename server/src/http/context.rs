@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::admission::Asking;
 use crate::http::door::{As, Caller};
+use crate::http::lexical::LexicalBody;
 use crate::http::problem::Problem;
 use crate::http::search::{FilterBody, TimingsBody, on_behalf, question};
 use crate::http::wire::{self, Body, Place, Receipt};
@@ -56,6 +57,8 @@ pub(crate) struct ContextBody {
     on_behalf: Option<As>,
     #[serde(default)]
     filter: FilterBody,
+    #[serde(default)]
+    lexical: LexicalBody,
     /// `hybrid`, `lexical` or `dense`.
     #[serde(default)]
     mode: Option<String>,
@@ -194,6 +197,7 @@ pub(crate) struct ContextAsk {
     pub(crate) query: String,
     pub(crate) budget: BudgetBody,
     pub(crate) filter: FilterBody,
+    pub(crate) lexical: LexicalBody,
     pub(crate) mode: Option<String>,
     pub(crate) limits: LimitsBody,
     pub(crate) min_seq: Option<u64>,
@@ -208,7 +212,7 @@ pub(crate) async fn run(
     ask: ContextAsk,
 ) -> Result<ContextAnswerBody, Problem> {
     let tokenizer: Tokenizer = ask.budget.tokenizer.parse().map_err(catena_ingest::IngestError::Text)?;
-    let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.min_seq)?;
+    let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.lexical, ask.min_seq)?;
     let question = if ask.rerank { question.reranked() } else { question };
     let budget = Budget { tokens: ask.budget.tokens, tokenizer };
     let rules = PackRules { per_document: ask.limits.per_document.unwrap_or(PER_DOCUMENT_DEFAULT) };
@@ -239,6 +243,7 @@ pub(crate) async fn context(
         query: body.query,
         budget: body.budget,
         filter: body.filter,
+        lexical: body.lexical,
         mode: body.mode,
         limits: body.limits,
         min_seq: body.min_seq,

@@ -17,6 +17,7 @@ pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod labels;
+pub(crate) mod lexical;
 pub(crate) mod once;
 pub(crate) mod problem;
 pub(crate) mod quarantine;

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::http::admission::Asking;
 use crate::http::documents::url;
 use crate::http::door::{As, Caller};
+use crate::http::lexical::LexicalBody;
 use crate::http::problem::Problem;
 use crate::http::wire::{self, Body, Place, bounded};
 
@@ -79,6 +80,8 @@ pub(crate) struct SearchBody {
     on_behalf: Option<As>,
     #[serde(default)]
     filter: FilterBody,
+    #[serde(default)]
+    lexical: LexicalBody,
     /// Answer only from an index that has applied at least this write.
     #[serde(default)]
     min_seq: Option<u64>,
@@ -189,6 +192,7 @@ pub(crate) struct SearchAsk {
     pub(crate) top_k: Option<usize>,
     pub(crate) mode: Option<String>,
     pub(crate) filter: FilterBody,
+    pub(crate) lexical: LexicalBody,
     pub(crate) min_seq: Option<u64>,
     pub(crate) rerank: bool,
 }
@@ -197,10 +201,11 @@ pub(crate) fn question(
     query: &str,
     mode: Option<&str>,
     filter: FilterBody,
+    lexical: LexicalBody,
     min_seq: Option<u64>,
 ) -> Result<Question, Problem> {
     let mode = mode.map(str::parse::<Mode>).transpose()?.unwrap_or_default();
-    Ok(Question::new(query, mode, filter.parse()?, min_seq.map(Seq))?)
+    lexical.said(Question::new(query, mode, filter.parse()?, min_seq.map(Seq))?)
 }
 
 /// Searches for HTTP and MCP alike.
@@ -210,7 +215,7 @@ pub(crate) async fn run(
     scope: &Scope,
     ask: SearchAsk,
 ) -> Result<SearchAnswerBody, Problem> {
-    let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.min_seq)?;
+    let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.lexical, ask.min_seq)?;
     let question = if ask.rerank { question.reranked() } else { question };
     let request = SearchRequest::new(question, ask.top_k.unwrap_or(TOP_K_DEFAULT))?;
     caller.trail.asked(ask.query.as_bytes());
@@ -240,6 +245,7 @@ pub(crate) async fn search(
         top_k: body.top_k,
         mode: body.mode,
         filter: body.filter,
+        lexical: body.lexical,
         min_seq: body.min_seq,
         rerank: body.rerank,
     };

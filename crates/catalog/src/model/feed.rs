@@ -21,6 +21,8 @@ pub struct IndexRow {
     pub headings: Vec<String>,
     /// The chunk's text.
     pub body: String,
+    /// What the document's attribute `lang` says; `None` when it has none.
+    pub lang: Option<String>,
     /// Its vector.
     pub vector: Vec<f16>,
 }

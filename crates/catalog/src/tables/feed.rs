@@ -1,5 +1,6 @@
 //! What the index is built from, and the live table that decides what in it may be seen.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catena_access::{LiveChanges, LiveDocument, Liveness, Scope};
@@ -16,6 +17,9 @@ use crate::tables::text::{self, TextOf};
 /// Most bytes of texts in one answer, but for one document that is longer by itself.
 const TEXTS_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// The attribute that says which language a document is in.
+const LANG: &str = "lang";
+
 impl Catalog {
     /// What the index of a recipe must take in after `after`: current versions of live documents, in the order of
     /// their sequence numbers. Stops early after `documents_max` documents, after much text, and before a document
@@ -30,7 +34,7 @@ impl Catalog {
         let documents_max = documents_max.max(1);
         let mut tx = self.store.read(scope).await?;
         let mut upto = tenants::seq(&mut tx, scope.tenant()).await?.max(after);
-        let found = sql("SELECT d.doc, d.version, d.title, d.version_seq, v.text_bytes, k.chunks
+        let found = sql("SELECT d.doc, d.version, d.title, d.attributes, d.version_seq, v.text_bytes, k.chunks
              FROM documents d
              JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
              LEFT JOIN chunkings k
@@ -67,7 +71,7 @@ impl Catalog {
         let mut tx = self.store.read(scope).await?;
         let mut rows = Vec::new();
         for (doc, version) in documents {
-            let found = sql("SELECT d.doc, d.version, d.title, v.text_bytes
+            let found = sql("SELECT d.doc, d.version, d.title, d.attributes, v.text_bytes
                  FROM documents d
                  JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
                  WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1")
@@ -107,7 +111,7 @@ impl Catalog {
     }
 }
 
-/// The index rows of one version, given a row with `doc`, `version`, `title` and `text_bytes`.
+/// The index rows of one version, given a row with `doc`, `version`, `title`, `attributes` and `text_bytes`.
 async fn rows_of(
     connection: &mut Connection,
     tenant: &TenantId,
@@ -116,6 +120,8 @@ async fn rows_of(
 ) -> Result<Vec<IndexRow>> {
     let (doc, version) = (DocNo(document.u32("doc")?), VersionNo(document.u32("version")?));
     let title = document.text("title")?;
+    let attributes: BTreeMap<String, String> = document.json("attributes")?;
+    let lang = attributes.get(LANG);
     let found = sql("SELECT c.chunk, c.start_byte, c.end_byte, c.headings, e.vector
          FROM chunks c
          LEFT JOIN embeddings e ON e.tenant = c.tenant AND e.recipe = c.recipe AND e.hash = c.hash
@@ -142,6 +148,7 @@ async fn rows_of(
             title: title.clone(),
             headings: row.json("headings")?,
             body: span.of(&text).ok_or_else(|| damaged("the span"))?.to_owned(),
+            lang: lang.cloned(),
             vector: vector_of(&row.blob("vector").map_err(|_| damaged("the vector"))?)?,
         });
     }

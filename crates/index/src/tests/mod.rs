@@ -140,6 +140,7 @@ fn row(doc: u32, version: u32, chunk: u32, body: &str) -> RowInput {
         title: format!("title {doc}"),
         headings: String::new(),
         body: body.to_owned(),
+        language: None,
         vector: halves(&direction(seed, DIMENSION)),
     }
 }
