@@ -25,8 +25,9 @@ use crate::allowance::Rate;
 use crate::app::App;
 use crate::http::context::{BudgetBody, ContextAsk, LimitsBody, default_tokenizer};
 use crate::http::door::{As, Caller};
+use crate::http::filter::FilterBody;
 use crate::http::problem::Problem;
-use crate::http::search::{FilterBody, SearchAsk};
+use crate::http::search::SearchAsk;
 use crate::http::{context, documents, search};
 use catena_domain::limits;
 
@@ -128,6 +129,7 @@ impl Door {
             limits: LimitsBody::default(),
             min_seq: None,
             rerank: input.rerank,
+            explain: false,
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "context").await?;
@@ -157,6 +159,7 @@ impl Door {
             filter: input.filter.unwrap_or_default(),
             min_seq: None,
             rerank: input.rerank,
+            explain: false,
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "search").await?;

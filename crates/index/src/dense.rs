@@ -16,6 +16,11 @@ use crate::visible::Visible;
 const CANDIDATES_PER_HIT: usize = 4;
 const CANDIDATES_MIN: usize = 100;
 
+/// How many candidates the scan keeps when `limit` rows are wanted.
+pub(crate) fn candidates(limit: usize) -> usize {
+    limit.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES_MIN)
+}
+
 /// A query's embedding, and what made it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryVector {
@@ -30,14 +35,14 @@ impl Snapshot {
     pub fn dense(&self, query: &QueryVector, visible: &Visible, limit: usize) -> Result<Vec<Hit>, IndexError> {
         self.check_visible(visible)?;
         let query = self.direction(query)?;
-        let mut candidates = Top::new(limit.saturating_mul(CANDIDATES_PER_HIT).max(CANDIDATES_MIN));
+        let mut found = Top::new(candidates(limit));
         for (at, (segment, bits)) in self.segments().iter().zip(&visible.segments).enumerate() {
             segment.vectors().scan(&query, bits.visible.iter(), |row, score| {
-                candidates.offer(score, RowId { segment: at as u32, row }, || segment.columns().key(row));
+                found.offer(score, RowId { segment: at as u32, row }, || segment.columns().key(row));
             });
         }
         let mut best = Top::new(limit);
-        for candidate in candidates.into_hits() {
+        for candidate in found.into_hits() {
             best.offer(self.cosine(&query, candidate.row), candidate.row, || self.key(candidate.row));
         }
         Ok(best.into_hits())

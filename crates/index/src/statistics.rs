@@ -9,9 +9,10 @@ use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet, TERMINATED, Term};
 
+use crate::bits::Bits;
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
-use crate::visible::{SegmentVisible, Visible};
+use crate::visible::Visible;
 use crate::words::FIELDS;
 
 /// The counts for the terms of one query.
@@ -31,7 +32,7 @@ impl Statistics {
         for term in terms {
             let mut frequency = 0;
             for (segment, bits) in snapshot.segments().iter().zip(&visible.segments) {
-                frequency += live_frequency(segment, bits, term)?;
+                frequency += live_frequency(segment, bits.counted(visible.counted), term)?;
             }
             frequencies.insert(term.clone(), frequency);
         }
@@ -45,18 +46,18 @@ impl Statistics {
 }
 
 /// Live rows of one segment with the term: from the dictionary when no row is dead, else by walking its postings.
-fn live_frequency(segment: &Segment, bits: &SegmentVisible, term: &Term) -> tantivy::Result<u64> {
-    if bits.live.ones() == 0 {
+fn live_frequency(segment: &Segment, counted: &Bits, term: &Term) -> tantivy::Result<u64> {
+    if counted.ones() == 0 {
         return Ok(0);
     }
     let inverted = segment.reader().inverted_index(term.field())?;
-    if bits.live.ones() == segment.rows() {
+    if counted.ones() == segment.rows() {
         return Ok(u64::from(inverted.doc_freq(term)?));
     }
     let Some(mut postings) = inverted.read_postings(term, IndexRecordOption::Basic)? else { return Ok(0) };
     let mut frequency = 0;
     while postings.doc() != TERMINATED {
-        frequency += u64::from(bits.live.has(postings.doc()));
+        frequency += u64::from(counted.has(postings.doc()));
         postings.advance();
     }
     Ok(frequency)

@@ -29,6 +29,16 @@ pub(crate) enum Order {
     Reranked,
 }
 
+/// Whether an answer says how it came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Detail {
+    /// It does not.
+    #[default]
+    Plain,
+    /// It does.
+    Explained,
+}
+
 /// A request that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
@@ -103,6 +113,7 @@ pub struct Question {
     pub(crate) filter: Filter,
     pub(crate) min_seq: Option<Seq>,
     pub(crate) order: Order,
+    pub(crate) detail: Detail,
 }
 
 impl Question {
@@ -115,13 +126,19 @@ impl Question {
         if query.len() > limits::QUERY_BYTES_MAX {
             return Err(RequestError::LongQuery { bytes: query.len() });
         }
-        Ok(Self { query: query.to_owned(), mode, filter, min_seq, order: Order::Fused })
+        Ok(Self { query: query.to_owned(), mode, filter, min_seq, order: Order::Fused, detail: Detail::Plain })
     }
 
     /// The same, with the reranker's word on the order of what it finds.
     #[must_use]
     pub fn reranked(self) -> Self {
         Self { order: Order::Reranked, ..self }
+    }
+
+    /// The same, with an answer that says how it came about.
+    #[must_use]
+    pub fn explained(self) -> Self {
+        Self { detail: Detail::Explained, ..self }
     }
 }
 
@@ -170,6 +187,24 @@ impl ContextRequest {
         in_range("budget.tokens", budget.tokens, limits::BUDGET_TOKENS_MAX)?;
         in_range("limits.per_document", rules.per_document, limits::TOP_K_MAX)?;
         Ok(Self { question, budget, rules })
+    }
+}
+
+/// A request of either kind.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// For ranked passages.
+    Search(SearchRequest),
+    /// For a context.
+    Context(ContextRequest),
+}
+
+impl Asked {
+    pub(crate) fn question(&self) -> &Question {
+        match self {
+            Self::Search(request) => &request.question,
+            Self::Context(request) => &request.question,
+        }
     }
 }
 

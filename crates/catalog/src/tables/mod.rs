@@ -22,6 +22,7 @@ mod quarantine;
 mod reads;
 mod record;
 mod removal;
+mod standing;
 mod tenants;
 mod text;
 mod usage;
