@@ -161,6 +161,8 @@ fn is_true(words: &Words, source: Option<&str>, attributes: &BTreeMap<&str, Stat
 }
 
 proptest! {
+    // Most clauses and documents have nothing to do with each other.
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
     #[test]
     fn a_clause_means_what_its_words_say(
         words in words(),
