@@ -19,7 +19,7 @@ use catena_audit::Draft;
 use catena_benches::{OPERATOR_KEY, Service, percentile};
 use catena_catalog::{Catalog, Database};
 use catena_domain::{AclId, DocNo, GenerationId, KeyId, RecipeId, Seq, TenantId, Timestamp, VersionNo};
-use catena_index::{Filter, Generation, Index, LexicalQuery, LiveTable, OpenLimits, QueryVector, RowInput};
+use catena_index::{Counted, Filter, Generation, Index, LexicalQuery, LiveTable, OpenLimits, QueryVector, RowInput};
 use catena_runtime::clock::Stopwatch;
 use clap::Parser;
 use half::f16;
@@ -120,7 +120,7 @@ fn opened(
 
 fn ask(generation: &Generation, scope: &Scope, live: &LiveTable, vector: &QueryVector) -> anyhow::Result<()> {
     let snapshot = generation.snapshot();
-    let visible = snapshot.visible(scope, live, &Filter::default(), Timestamp(0));
+    let visible = snapshot.visible(scope, live, &Filter::default(), Counted::Live, Timestamp(0));
     let words = snapshot.lexical(&LexicalQuery::parse("rotate signing keys"), &visible, 10)?;
     let near = snapshot.dense(vector, &visible, 10)?;
     anyhow::ensure!(!words.is_empty() && !near.is_empty(), "a tenant did not answer");

@@ -171,7 +171,7 @@ fn visible_sets(
     for (at, groups) in case.groups.iter().enumerate() {
         match sets.last() {
             Some(last) if at > 0 && case.groups[at - 1] == *groups => sets.push(Arc::clone(last)),
-            _ => sets.push(Arc::new(making.of(|| ours::visible(snapshot, live, groups))?)),
+            _ => sets.push(making.of(|| ours::visible(snapshot, live, groups))?),
         }
     }
     Ok(sets)

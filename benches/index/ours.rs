@@ -10,7 +10,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use catena_access::{Acl, Credential, Directory, Entry, LiveDocument, Liveness, OnBehalf, Right, Rights, Scope};
 use catena_domain::{AclId, DocNo, GenerationId, GroupName, KeyId, RecipeId, Seq, TenantId, VersionNo};
-use catena_index::{Filter, Generation, Index, LexicalQuery, LiveTable, QueryVector, RowInput, Snapshot, Visible};
+use catena_index::{
+    Counted, Filter, Generation, Index, LexicalQuery, LiveTable, QueryVector, RowInput, Snapshot, Visible,
+};
 use catena_runtime::clock::{self, Stopwatch};
 use half::f16;
 
@@ -154,7 +156,7 @@ impl Tenants {
         limit: usize,
     ) -> anyhow::Result<usize> {
         let snapshot = self.generation(tenant)?.snapshot();
-        let visible = snapshot.visible(&reader(tenant, &[])?, live, &Filter::default(), clock::now());
+        let visible = snapshot.visible(&reader(tenant, &[])?, live, &Filter::default(), Counted::Live, clock::now());
         let near = snapshot.dense(vector, &visible, limit)?;
         Ok(near.len() + snapshot.lexical(words, &visible, limit)?.len())
     }
@@ -207,8 +209,8 @@ fn group_name(group: u16) -> String {
 }
 
 /// What a reader who is in these groups may see.
-pub(crate) fn visible(snapshot: &Snapshot, live: &LiveTable, groups: &[u16]) -> anyhow::Result<Visible> {
-    Ok(snapshot.visible(&reader(TENANT, groups)?, live, &Filter::default(), clock::now()))
+pub(crate) fn visible(snapshot: &Snapshot, live: &LiveTable, groups: &[u16]) -> anyhow::Result<Arc<Visible>> {
+    Ok(snapshot.visible(&reader(TENANT, groups)?, live, &Filter::default(), Counted::Live, clock::now()))
 }
 
 fn reader(tenant: &str, groups: &[u16]) -> anyhow::Result<Scope> {

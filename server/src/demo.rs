@@ -287,7 +287,7 @@ async fn put_document(app: &App, tenant: &TenantId, scope: &Scope, document: &Fo
             title: None,
             uri: Some(format!("https://docs.example/{tenant}/{}", document.id)),
             source: None,
-            attributes: document.attributes.clone(),
+            attributes: document.attributes.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
             // The disk's times differ from machine to machine.
             modified_at: None,
             acl: document.acl.clone(),

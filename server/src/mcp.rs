@@ -25,9 +25,10 @@ use crate::allowance::Rate;
 use crate::app::App;
 use crate::http::context::{BudgetBody, ContextAsk, LimitsBody, default_tokenizer};
 use crate::http::door::{As, Caller};
+use crate::http::filter::FilterBody;
 use crate::http::lexical::LexicalBody;
 use crate::http::problem::Problem;
-use crate::http::search::{FilterBody, SearchAsk};
+use crate::http::search::SearchAsk;
 use crate::http::{context, documents, search};
 use catena_domain::limits;
 
@@ -136,6 +137,7 @@ impl Door {
             limits: LimitsBody::default(),
             min_seq: None,
             rerank: input.rerank,
+            explain: false,
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "context").await?;
@@ -166,6 +168,7 @@ impl Door {
             lexical: input.lexical.unwrap_or_default(),
             min_seq: None,
             rerank: input.rerank,
+            explain: false,
         };
         let answer = async {
             let (caller, scope) = self.enter(&request, "search").await?;

@@ -13,6 +13,10 @@ mod directory;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod harness;

@@ -6,6 +6,7 @@
 //! Does not: read or store anything, know the wire, or know the index. There is no way to say "no filter".
 
 pub mod acl;
+pub mod attribute;
 pub mod key;
 pub mod live;
 pub mod principal;
@@ -13,6 +14,7 @@ pub mod rights;
 pub mod scope;
 
 pub use acl::{Acl, AclEntry, AclError, Decision, Who, Window};
+pub use attribute::{Attribute, AttributeError, Attributes, Scalar};
 pub use key::{KeyError, KeyHash, KeyText, Pepper};
 pub use live::{LiveChanges, LiveDocument, Liveness};
 pub use principal::{Clearance, OnBehalf, Principal};

@@ -2,12 +2,12 @@
 //!
 //! The catalog gives these, the index decides by them what may be seen; neither needs the other for it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catena_domain::{AclId, DocNo, Seq, VersionNo};
 
 use crate::acl::Acl;
+use crate::attribute::Attributes;
 
 /// Whether a document is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct LiveDocument {
     pub live: Liveness,
     /// The source that it came from, if any.
     pub source: Option<Arc<str>>,
-    /// Its attributes, for filters.
-    pub attributes: Arc<BTreeMap<String, String>>,
+    /// Its attributes, for filters. Documents with equal ones may share them.
+    pub attributes: Arc<Attributes>,
 }
 
 /// What changed in a tenant's document table between two writes.

@@ -36,6 +36,16 @@ pub const ACL_UNKNOWN_BYTES_MAX: usize = 512;
 pub const ATTRIBUTES_MAX: usize = 64;
 /// Longest attribute name or value, and longest title or URI, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// Most items of an attribute that is a list.
+pub const ATTRIBUTE_ITEMS_MAX: usize = 64;
+/// Longest attribute that is a list, all its items together, in bytes.
+pub const ATTRIBUTE_LIST_BYTES_MAX: usize = 4 * 1024;
+/// Most clauses of a filter, those inside others included.
+pub const FILTER_CLAUSES_MAX: usize = 64;
+/// Most clauses of a filter inside one another.
+pub const FILTER_DEPTH_MAX: usize = 8;
+/// Most values of a filter, sources included.
+pub const FILTER_VALUES_MAX: usize = 1_024;
 /// Most members of a group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
 /// Most groups inside one another, from the innermost to the outermost.

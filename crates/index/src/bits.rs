@@ -41,6 +41,11 @@ impl Bits {
         self.ones
     }
 
+    /// How much memory the set takes beside itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
     /// The rows in the set, in order. Words without any are skipped whole.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(|(at, &word)| ones(at, word))

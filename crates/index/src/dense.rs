@@ -64,10 +64,21 @@ impl Snapshot {
         limit: usize,
         effort: Effort,
     ) -> Result<Vec<Hit>, IndexError> {
+        self.dense_tallied(query, visible, limit, effort).map(|(hits, _)| hits)
+    }
+
+    /// The same, and what it took in each segment.
+    pub(crate) fn dense_tallied(
+        &self,
+        query: &QueryVector,
+        visible: &Visible,
+        limit: usize,
+        effort: Effort,
+    ) -> Result<(Vec<Hit>, Vec<Tally>), IndexError> {
         self.check_visible(visible)?;
         let query = self.direction(query)?;
         if limit == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), vec![Tally::default(); self.segments().len()]));
         }
         let mut search = Search::new(self, &query, visible, limit);
         let plan = self.plan(visible, limit);
@@ -78,7 +89,7 @@ impl Snapshot {
         if !lists.is_empty() {
             search.walk(&lists, effort);
         }
-        Ok(search.best.into_hits())
+        Ok((search.best.into_hits(), search.tallies))
     }
 
     /// Which way such a search takes through each segment.
@@ -105,12 +116,22 @@ impl Snapshot {
     }
 }
 
+/// What a search took in one segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tally {
+    /// Rows that were estimated or scanned.
+    pub(crate) looked_at: u64,
+    /// Rows that were scored.
+    pub(crate) rescored: u64,
+}
+
 /// One search, with the space that it works in.
 struct Search<'a> {
     snapshot: &'a Snapshot,
     query: &'a Direction,
     visible: &'a Visible,
     best: Top,
+    tallies: Vec<Tally>,
     rows: Vec<u32>,
     products: Vec<i32>,
     cosines: Vec<f32>,
@@ -119,7 +140,8 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(snapshot: &'a Snapshot, query: &'a Direction, visible: &'a Visible, limit: usize) -> Self {
         let (rows, products, cosines) = (Vec::with_capacity(ROWS_AT_ONCE), Vec::new(), Vec::new());
-        Self { snapshot, query, visible, best: Top::new(limit), rows, products, cosines }
+        let tallies = vec![Tally::default(); snapshot.segments().len()];
+        Self { snapshot, query, visible, best: Top::new(limit), tallies, rows, products, cosines }
     }
 
     fn segment(&self, at: usize) -> &'a Segment {
@@ -140,6 +162,7 @@ impl<'a> Search<'a> {
             if self.rows.is_empty() {
                 return;
             }
+            self.tallies[at].looked_at += self.rows.len() as u64;
             self.look(at);
         }
     }
@@ -192,6 +215,7 @@ impl<'a> Search<'a> {
                 rows.push(row);
             }
         });
+        self.tallies[at].looked_at += sums.len() as u64;
         self.look(at);
     }
 
@@ -202,6 +226,7 @@ impl<'a> Search<'a> {
         let error = vectors.error(self.query);
         for (&row, &near) in self.rows.iter().zip(&self.cosines) {
             if near + error >= self.bar() {
+                self.tallies[at].rescored += 1;
                 let score = vectors.cosine(self.query, row);
                 self.best.offer(score, RowId { segment: at as u32, row }, || segment.columns().key(row));
             }

@@ -21,7 +21,6 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use corpus::Counted;
 pub use language::Language;
 pub use query::{LexicalQuery, Typos};
 
@@ -40,7 +39,7 @@ impl Snapshot {
     /// The visible rows that fit the query best, best first, by BM25.
     pub fn lexical(&self, query: &LexicalQuery, visible: &Visible, limit: usize) -> Result<Vec<Hit>, IndexError> {
         self.check_visible(visible)?;
-        let corpus = self.corpus(query, visible);
+        let corpus = self.corpus(visible);
         best(&corpus, query, limit, |row| self.key(row)).map_err(IndexError::engine("search by words"))
     }
 
@@ -54,21 +53,21 @@ impl Snapshot {
     ) -> Result<Vec<f32>, IndexError> {
         self.check_visible(visible)?;
         self.check_rows(rows)?;
-        scores(&self.corpus(query, visible), query, rows).map_err(IndexError::engine("score rows by words"))
+        scores(&self.corpus(visible), query, rows).map_err(IndexError::engine("score rows by words"))
     }
 
-    fn corpus<'a>(&'a self, query: &LexicalQuery, visible: &'a Visible) -> Corpus<'a> {
-        let strict = query.counted() == Counted::Visible;
+    /// What the query's words come to: the terms that are looked up for each, as one.
+    pub(crate) fn terms(&self, query: &LexicalQuery, visible: &Visible) -> tantivy::Result<Vec<Vec<String>>> {
+        Ok(plan::distinct_words(query, &self.corpus(visible))?.into_keys().collect())
+    }
+
+    fn corpus<'a>(&'a self, visible: &'a Visible) -> Corpus<'a> {
         let shelves = self.segments().iter().zip(&visible.segments).map(|(segment, bits)| Shelf {
             part: segment.lexical(),
             visible: &bits.visible,
-            counted: if strict { &bits.visible } else { &bits.live },
+            counted: bits.counted(visible.counted),
         });
-        Corpus {
-            shelves: shelves.collect(),
-            rows: if strict { visible.rows() } else { visible.live_rows() },
-            tokens: if strict { visible.visible_tokens } else { visible.live_tokens },
-        }
+        Corpus { shelves: shelves.collect(), rows: visible.counted_rows(), tokens: visible.counted_tokens }
     }
 }
 

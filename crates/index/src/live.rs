@@ -4,15 +4,28 @@
 //! written to, and the next query obeys.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use catena_access::{Acl, LiveChanges, LiveDocument, Liveness};
 use catena_domain::{AclId, DocNo, Seq, VersionNo};
 
 use crate::pages::Pages;
 
+/// Tells live tables of one process apart: tables with equal ids say the same. A later one has a higher id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TableId(u64);
+
+impl TableId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The documents of a tenant at one seq. A changed copy shares what did not change.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LiveTable {
+    id: TableId,
     seq: Seq,
     documents: Pages<LiveDocument>,
     acls: Pages<Arc<Acl>>,
@@ -22,14 +35,13 @@ impl LiveTable {
     /// The table before the first write.
     #[must_use]
     pub fn empty() -> Self {
-        Self::default()
+        Self { id: TableId::next(), seq: Seq(0), documents: Pages::default(), acls: Pages::default() }
     }
 
     /// The table at `seq`: this one with some documents replaced or added, and some access lists added.
     #[must_use]
     pub fn with(&self, seq: Seq, changed: Vec<LiveDocument>, acls: Vec<(AclId, Arc<Acl>)>) -> Self {
-        let mut next = self.clone();
-        next.seq = seq;
+        let mut next = Self { id: TableId::next(), seq, ..self.clone() };
         for (id, acl) in acls {
             next.acls.set(id.0, acl);
         }
@@ -43,6 +55,10 @@ impl LiveTable {
     #[must_use]
     pub fn after(&self, changes: LiveChanges) -> Self {
         self.with(changes.seq, changes.documents, changes.acls)
+    }
+
+    pub(crate) fn id(&self) -> TableId {
+        self.id
     }
 
     /// The write that the table includes last.

@@ -19,6 +19,18 @@ pub enum Way {
     Lists,
 }
 
+impl Way {
+    /// The way's name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Scan => "scan",
+            Self::Lists => "lists",
+        }
+    }
+}
+
 /// Nanoseconds for 64 numbers of a row, scanned.
 const SCAN: f64 = 1.5;
 /// For 64 numbers of a centre, ranked.

@@ -8,11 +8,13 @@ use catena_access::Scope;
 use catena_domain::{DocNo, GenerationId, RecipeId, Seq, Timestamp, VersionNo};
 
 use crate::error::IndexError;
+use crate::filter::Filter;
 use crate::live::LiveTable;
 use crate::manifest::{Identity, Loss};
 use crate::row::{RowId, RowKey};
+use crate::seen::{Question, Seen};
 use crate::segment::Segment;
-use crate::visible::{Filter, Visible};
+use crate::visible::{Counted, LiveRows, Visible};
 
 /// Tells snapshots of one process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +30,13 @@ pub struct Snapshot {
     applied: Seq,
     segments: Vec<Arc<Segment>>,
     loss: Option<Loss>,
+    seen: Seen,
 }
 
 impl Snapshot {
     pub(crate) fn new(identity: Arc<Identity>, applied: Seq, segments: Vec<Arc<Segment>>, loss: Option<Loss>) -> Self {
-        Self { id: SnapshotId(NEXT.fetch_add(1, Ordering::Relaxed)), identity, applied, segments, loss }
+        let id = SnapshotId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { id, identity, applied, segments, loss, seen: Seen::default() }
     }
 
     /// The write that the snapshot includes last.
@@ -84,15 +88,36 @@ impl Snapshot {
         chunks.len() as u32
     }
 
-    /// Which rows the scope's principal may see at `now`, by `live`, restricted by `filter`. A scope of another tenant
-    /// sees none.
+    /// Which rows the scope's principal may see at `now`, by `live`, restricted by `filter`; scores are counted over
+    /// `counted`. A scope of another tenant sees none. What was computed before is given again while it holds.
     #[must_use]
-    pub fn visible(&self, scope: &Scope, live: &LiveTable, filter: &Filter, now: Timestamp) -> Visible {
+    pub fn visible(
+        &self,
+        scope: &Scope,
+        live: &LiveTable,
+        filter: &Filter,
+        counted: Counted,
+        now: Timestamp,
+    ) -> Arc<Visible> {
         if *scope.tenant() != self.identity.tenant {
             tracing::error!(tenant = %scope.tenant(), index = %self.identity.tenant, "a scope met another tenant's index");
-            return Visible::nothing(self.id, &self.segments);
+            return Arc::new(Visible::nothing(self.id, &self.segments));
         }
-        Visible::compute(self.id, &self.segments, scope, live, filter, now)
+        let question = Question::of(scope, filter, counted);
+        if let Some(visible) = self.seen.recall(&question, live, now) {
+            return visible;
+        }
+        let rows = self.seen.live_rows(live, || LiveRows::of(&self.segments, live));
+        let visible = Visible::compute(self.id, &self.segments, scope, (live, &rows), (filter, counted), now);
+        let visible = Arc::new(visible);
+        self.seen.remember(question, live, now, &visible);
+        visible
+    }
+
+    /// Bytes of visible sets that the snapshot remembers.
+    #[cfg(test)]
+    pub(crate) fn seen_bytes(&self) -> usize {
+        self.seen.bytes()
     }
 
     /// What a row is.

@@ -3,10 +3,10 @@
 //! Promises: nothing is embedded whose vector the tenant already has under this recipe; the catalog's transaction holds
 //! no parsing and no embedding. Does not: publish to the index.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use catena_access::{Acl, Scope};
+use catena_access::{Acl, Attributes, Scope};
 use catena_catalog::{Change, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written};
 use catena_domain::{DocumentId, Seq, Timestamp, VersionNo, limits};
 use catena_text::Format;
@@ -31,7 +31,7 @@ pub struct Submission {
     /// The source that it came from, if it was not pushed.
     pub source: Option<String>,
     /// Typed by whoever handed it in.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// When the original was changed last.
     pub modified_at: Option<Timestamp>,
     /// Who may see it.

@@ -2,12 +2,14 @@
 //!
 //! An answer and its leaf are made from the same values, so that the record cannot say less than what left.
 
+use catena_access::{Attribute, Attributes};
 use catena_audit::{Draft, Object, Outcome};
 use catena_catalog::{ContextCitation, NewContext, StoredPassage};
 use catena_domain::{ContextId, DocumentId, GenerationId, RecipeId, Seq, Span, Timestamp, VersionNo};
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Evidence;
+use crate::explain::Explained;
 use crate::gate::{Admitted, Passage};
 use crate::pack::{Merged, Packed};
 use crate::request::Budget;
@@ -76,7 +78,7 @@ impl Citation {
             rerank: passage.judged,
             modified_at: stored.modified_at,
             indexed_at: stored.indexed_at,
-            trust: stored.attributes.get(TRUST_ATTRIBUTE).cloned().unwrap_or_else(|| TRUST_UNKNOWN.to_owned()),
+            trust: trust(&stored.attributes),
             rule: stored.rule.to_string(),
         }
     }
@@ -101,6 +103,11 @@ impl Citation {
     }
 }
 
+/// How far a document is to be trusted. What is no word is no label.
+fn trust(attributes: &Attributes) -> String {
+    attributes.get(TRUST_ATTRIBUTE).and_then(Attribute::text).unwrap_or(TRUST_UNKNOWN).to_owned()
+}
+
 /// Ranked passages.
 #[derive(Debug, Clone)]
 pub struct SearchAnswer {
@@ -116,11 +123,19 @@ pub struct SearchAnswer {
     pub degraded: Vec<String>,
     /// Where the time went.
     pub timings: Timings,
+    /// How it came about, if that was asked for.
+    pub explained: Option<Explained>,
     dropped: usize,
     reranker: Option<String>,
 }
 
-pub(crate) fn search(view: &View, admitted: Admitted, top_k: usize, timings: Timings) -> SearchAnswer {
+pub(crate) fn search(
+    view: &View,
+    admitted: Admitted,
+    top_k: usize,
+    timings: Timings,
+    explained: Option<Explained>,
+) -> SearchAnswer {
     SearchAnswer {
         results: admitted.list.iter().take(top_k).map(Citation::chunk).collect(),
         seq: view.seq,
@@ -128,6 +143,7 @@ pub(crate) fn search(view: &View, admitted: Admitted, top_k: usize, timings: Tim
         recipe: view.recipe.clone(),
         degraded: admitted.degraded,
         timings,
+        explained,
         dropped: admitted.dropped,
         reranker: admitted.reranker,
     }
@@ -178,12 +194,21 @@ pub struct ContextAnswer {
     pub degraded: Vec<String>,
     /// Where the time went.
     pub timings: Timings,
+    /// How it came about, if that was asked for.
+    pub explained: Option<Explained>,
     dropped: usize,
     reranker: Option<String>,
 }
 
 impl ContextAnswer {
-    pub(crate) fn new(id: ContextId, view: &View, packed: Packed, evidence: Evidence, timings: Timings) -> Self {
+    pub(crate) fn new(
+        id: ContextId,
+        view: &View,
+        packed: Packed,
+        evidence: Evidence,
+        timings: Timings,
+        explained: Option<Explained>,
+    ) -> Self {
         let omitted = packed.left.iter().map(|left| Omission {
             document: left.passage.stored.document.clone(),
             span: left.passage.stored.span,
@@ -201,6 +226,7 @@ impl ContextAnswer {
             recipe: view.recipe.clone(),
             degraded: packed.degraded,
             timings,
+            explained,
             dropped: packed.dropped,
             reranker: packed.reranker,
             text: packed.text,

@@ -43,6 +43,11 @@ pub struct Candidates {
     pub(crate) degraded: Vec<String>,
 }
 
+/// How many rows an arm is asked for when an answer wants `wanted`.
+pub(crate) fn arm_limit(wanted: usize) -> usize {
+    wanted.max(ARM_HITS_MIN)
+}
+
 enum ArmError {
     Late,
     Failed(RetrievalError),
@@ -82,13 +87,13 @@ impl Candidates {
         wanted: usize,
         timings: &mut Timings,
     ) -> Result<Self, RetrievalError> {
-        let limit = wanted.max(ARM_HITS_MIN);
+        let limit = arm_limit(wanted);
         let watch = Stopwatch::start();
         let terms = Arc::new(question.lexical.clone());
         let lexical = with_deadline(question.mode.uses_lexical(), lexical_arm(retrieval, view, &terms, limit));
         let dense =
             with_deadline(question.mode.uses_dense(), dense_arm(retrieval, scope, view, &question.query, limit));
-        let (lexical, dense) = tokio::join!(lexical, dense);
+        let ((lexical, lexical_ms), (dense, dense_ms)) = tokio::join!(timed(lexical), timed(dense));
 
         let mut degraded = Vec::new();
         let lexical = unless_failed("lexical", lexical, question.mode, &mut degraded)?;
@@ -102,6 +107,8 @@ impl Candidates {
         if view.snapshot.lacks_rows() {
             degraded.push(LACKING.to_owned());
         }
+        timings.lexical = lexical.as_ref().map(|_| lexical_ms);
+        timings.dense = dense.as_ref().map(|dense| dense_ms - dense.embed_ms);
         let list = score_all(retrieval, view, lexical.map(|hits| (terms, hits)), dense).await?;
         timings.search = watch.elapsed_ms() - timings.embed;
         Ok(Self { list, degraded })
@@ -140,6 +147,12 @@ async fn dense_arm(
     let (snapshot, visible, of) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible), Arc::clone(&vector));
     let hits = retrieval.compute.run(move || snapshot.dense(&of, &visible, limit)).await??;
     Ok(Dense { vector, hits, embed_ms, truncated_tokens: embedded.truncated_tokens })
+}
+
+/// What comes of it, and after how many milliseconds.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, f64) {
+    let watch = Stopwatch::start();
+    (work.await, watch.elapsed_ms())
 }
 
 async fn with_deadline<T>(wanted: bool, arm: impl Future<Output = Result<T, ArmError>>) -> Option<Result<T, ArmError>> {

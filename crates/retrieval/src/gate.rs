@@ -96,7 +96,7 @@ pub(crate) mod tests {
             version: VersionNo(1),
             title: "Keys".into(),
             uri: None,
-            attributes: std::collections::BTreeMap::new(),
+            attributes: catena_access::Attributes::new(),
             source: None,
             modified_at: None,
             indexed_at: Timestamp(0),

@@ -13,6 +13,7 @@ pub mod answer;
 pub mod candidates;
 pub mod error;
 pub mod evidence;
+pub mod explain;
 pub mod fuse;
 pub mod gate;
 mod live;
@@ -31,7 +32,7 @@ use catena_audit::{Draft, LeafRef};
 use catena_catalog::Catalog;
 use catena_domain::{ContextId, RecipeId, TenantId};
 use catena_embedding::{Embedder, Reranker};
-use catena_index::Index;
+use catena_index::{Index, QueryVector};
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::{Compute, random};
 use sha2::{Digest as _, Sha256};
@@ -39,13 +40,14 @@ use sha2::{Digest as _, Sha256};
 pub use answer::{Citation, ContextAnswer, Omission, SearchAnswer};
 pub use error::RetrievalError;
 pub use evidence::{Evidence, Level};
-pub use request::{ContextRequest, Mode, SearchRequest};
+pub use explain::{DocumentExplained, Explained, Fate};
+pub use request::{Asked, ContextRequest, Mode, SearchRequest};
 pub use timings::Timings;
 
 use candidates::Candidates;
 use fuse::Fused;
 use gate::Admitted;
-use request::Order;
+use request::{Detail, Order};
 use view::View;
 
 /// Tenants whose live tables are kept warm.
@@ -97,8 +99,9 @@ impl Retrieval {
         let watch = Stopwatch::start();
         let wanted = request.top_k + SPARE_CANDIDATES;
         let (view, admitted, mut timings) = self.admit(scope, &request.question, wanted).await?;
+        let explained = self.explained_if_asked(scope, &view, &request.question, wanted).await?;
         timings.total = watch.elapsed_ms();
-        let answer = answer::search(&view, admitted, request.top_k, timings);
+        let answer = answer::search(&view, admitted, request.top_k, timings, explained);
         let leaf = self.catalog.record(catena_audit::Chain::Tenant(scope.tenant()), answer.record(draft)).await?;
         Ok((answer, leaf))
     }
@@ -119,10 +122,11 @@ impl Retrieval {
         let query = request.question.query.clone();
         let packed = self.compute.run(move || pack::pack(admitted, &query, budget, &rules, &boundary_key)).await??;
         timings.pack = packing.elapsed_ms();
+        let explained = self.explained_if_asked(scope, &view, &request.question, CONTEXT_CANDIDATES).await?;
         let id = ContextId::new(&format!("ctx_{}", random::identifier()?))
             .map_err(|error| RetrievalError::Internal(error.to_string()))?;
         timings.total = watch.elapsed_ms();
-        let answer = ContextAnswer::new(id, &view, packed, evidence, timings);
+        let answer = ContextAnswer::new(id, &view, packed, evidence, timings, explained);
         let row = answer.row(Sha256::digest(request.question.query.as_bytes()).into());
         let leaf = self.catalog.record_context(scope, row, answer.record(draft)).await?;
         Ok((answer, leaf))
@@ -135,11 +139,15 @@ impl Retrieval {
         question: &request::Question,
         wanted: usize,
     ) -> Result<(View, Admitted, Timings), RetrievalError> {
-        let view = self.view(scope, &question.filter, question.min_seq).await?;
         let mut timings = Timings::default();
+        let watch = Stopwatch::start();
+        let view = self.view(scope, &question.filter, question.min_seq).await?;
+        timings.view = watch.elapsed_ms();
         let candidates = Candidates::find(self, scope, &view, question, wanted, &mut timings).await?;
         let fused = Fused::rank(candidates, question.mode, wanted);
+        let watch = Stopwatch::start();
         let mut admitted = Admitted::through(&self.catalog, scope, &view, fused).await?;
+        timings.gate = watch.elapsed_ms();
         if question.order == Order::Reranked {
             let watch = Stopwatch::start();
             admitted = rerank::rerank(self.reranker.as_ref(), scope.tenant(), &question.query, admitted).await;
@@ -147,5 +155,29 @@ impl Retrieval {
             timings.rerank = Some(watch.elapsed_ms());
         }
         Ok((view, admitted, timings))
+    }
+
+    /// How an answer to the question came about, if that was asked for.
+    async fn explained_if_asked(
+        &self,
+        scope: &Scope,
+        view: &View,
+        question: &request::Question,
+        wanted: usize,
+    ) -> Result<Option<Explained>, RetrievalError> {
+        if question.detail == Detail::Plain {
+            return Ok(None);
+        }
+        let (snapshot, visible) = (Arc::clone(&view.snapshot), Arc::clone(&view.visible));
+        let vector = match question.mode.uses_dense() {
+            // The answer's own question has asked for it, so it comes from memory.
+            true => self.embedder.embed_query(scope.tenant(), &question.query).await.ok(),
+            false => None,
+        };
+        let recipe = self.recipe.clone();
+        let vector = vector.map(|embedded| QueryVector { recipe, values: embedded.values });
+        let (scope, words) = (scope.clone(), question.lexical.clone());
+        let work = move || Explained::of(&snapshot, &visible, &scope, (&words, vector.as_ref()), wanted);
+        Ok(Some(self.compute.run(work).await??))
     }
 }

@@ -6,9 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use catena_domain::{Span, VersionNo};
+use catena_domain::{DocNo, Span, VersionNo};
 
 use crate::RetrievalError;
+use crate::explain::Fate;
 use crate::gate::{Admitted, Passage};
 use crate::render::{self, Block};
 use crate::request::{Budget, PackRules};
@@ -72,6 +73,19 @@ pub struct Packed {
     pub(crate) dropped: usize,
     pub(crate) degraded: Vec<String>,
     pub(crate) reranker: Option<String>,
+}
+
+impl Packed {
+    /// What became of a document whose passages came this far: the place of its best, or why it was left out.
+    pub(crate) fn fate_of(&self, doc: DocNo) -> Fate {
+        let given = self.passages.iter().position(|merged| merged.best.stored.doc == doc);
+        let left = self.left.iter().find(|left| left.passage.stored.doc == doc);
+        match (given, left) {
+            (Some(place), _) => Fate::Given(place + 1),
+            (None, Some(left)) => Fate::Omitted(left.reason),
+            (None, None) => Fate::Dropped,
+        }
+    }
 }
 
 /// Packs `admitted` into `budget`.

@@ -29,6 +29,16 @@ pub(crate) enum Order {
     Reranked,
 }
 
+/// Whether an answer says how it came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Detail {
+    /// It does not.
+    #[default]
+    Plain,
+    /// It does.
+    Explained,
+}
+
 /// A request that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
@@ -107,6 +117,7 @@ pub struct Question {
     pub(crate) filter: Filter,
     pub(crate) min_seq: Option<Seq>,
     pub(crate) order: Order,
+    pub(crate) detail: Detail,
 }
 
 impl Question {
@@ -120,7 +131,7 @@ impl Question {
             return Err(RequestError::LongQuery { bytes: query.len() });
         }
         let lexical = LexicalQuery::parse(query);
-        Ok(Self { query: query.to_owned(), lexical, mode, filter, min_seq, order: Order::Fused })
+        Ok(Self { query: query.to_owned(), lexical, mode, filter, min_seq, order: Order::Fused, detail: Detail::Plain })
     }
 
     /// The same, and the lexical arm looks for these words side by side.
@@ -143,6 +154,12 @@ impl Question {
     #[must_use]
     pub fn reranked(self) -> Self {
         Self { order: Order::Reranked, ..self }
+    }
+
+    /// The same, with an answer that says how it came about.
+    #[must_use]
+    pub fn explained(self) -> Self {
+        Self { detail: Detail::Explained, ..self }
     }
 }
 
@@ -196,6 +213,24 @@ impl ContextRequest {
 
 fn lexical(refused: IndexError) -> RequestError {
     RequestError::Lexical(refused.to_string())
+}
+
+/// A request of either kind.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// For ranked passages.
+    Search(SearchRequest),
+    /// For a context.
+    Context(ContextRequest),
+}
+
+impl Asked {
+    pub(crate) fn question(&self) -> &Question {
+        match self {
+            Self::Search(request) => &request.question,
+            Self::Context(request) => &request.question,
+        }
+    }
 }
 
 fn in_range(what: &'static str, given: usize, most: usize) -> Result<(), RequestError> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catena_access::Scope;
+use catena_catalog::Statistics;
 use catena_domain::{GenerationId, RecipeId, Seq, limits};
-use catena_index::{Filter, Generation, Snapshot, Visible};
+use catena_index::{Counted, Filter, Generation, LiveTable, Snapshot, Visible};
 use catena_runtime::clock::{self, Stopwatch};
 
 use crate::{Retrieval, RetrievalError};
@@ -18,6 +19,7 @@ const OPEN_TRIES: usize = 3;
 /// One question's view of one tenant.
 pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) live: Arc<LiveTable>,
     pub(crate) visible: Arc<Visible>,
     pub(crate) seq: Seq,
     pub(crate) generation: GenerationId,
@@ -31,48 +33,50 @@ impl Retrieval {
         filter: &Filter,
         min_seq: Option<Seq>,
     ) -> Result<View, RetrievalError> {
-        let generation = self.reached(scope, min_seq).await?;
+        let (generation, counted) = self.reached(scope, min_seq).await?;
         let snapshot = generation.snapshot();
         // Read after the snapshot: a row that was superseded since then is hidden, never shown.
         let live = self.live.current(&self.catalog, scope, generation.id()).await?;
-        let (of, scope, filter) = (Arc::clone(&snapshot), scope.clone(), filter.clone());
-        let visible = self.compute.run(move || of.visible(&scope, &live, &filter, clock::now())).await?;
+        let (of, by, scope, filter) = (Arc::clone(&snapshot), Arc::clone(&live), scope.clone(), filter.clone());
+        let visible = self.compute.run(move || of.visible(&scope, &by, &filter, counted, clock::now())).await?;
         Ok(View {
             seq: snapshot.applied_seq(),
             generation: generation.id().clone(),
             recipe: generation.recipe().clone(),
             snapshot,
-            visible: Arc::new(visible),
+            live,
+            visible,
         })
     }
 
     /// The live generation, once it has applied `min_seq`; waits for it a bounded time.
-    async fn reached(&self, scope: &Scope, min_seq: Option<Seq>) -> Result<Arc<Generation>, RetrievalError> {
-        let generation = self.live_generation(scope).await?;
-        let Some(wanted) = min_seq else { return Ok(generation) };
+    async fn reached(&self, scope: &Scope, min_seq: Option<Seq>) -> Result<(Arc<Generation>, Counted), RetrievalError> {
+        let mut reached = self.live_generation(scope).await?;
+        let Some(wanted) = min_seq else { return Ok(reached) };
         let last = self.catalog.seq(scope).await?;
         if wanted > last {
             return Err(RetrievalError::NotWritten { wanted, last });
         }
         let watch = Stopwatch::start();
-        let mut generation = generation;
-        while generation.applied_seq() < wanted {
+        while reached.0.applied_seq() < wanted {
             if watch.elapsed() > Duration::from_millis(limits::MIN_SEQ_WAIT_MS) {
-                return Err(RetrievalError::Behind { wanted, reached: generation.applied_seq() });
+                return Err(RetrievalError::Behind { wanted, reached: reached.0.applied_seq() });
             }
             clock::pause(LOOK_AGAIN).await;
-            generation = self.live_generation(scope).await?;
+            reached = self.live_generation(scope).await?;
         }
-        Ok(generation)
+        Ok(reached)
     }
 
-    async fn live_generation(&self, scope: &Scope) -> Result<Arc<Generation>, RetrievalError> {
+    /// The live generation, open, and what the tenant's scores are counted over.
+    async fn live_generation(&self, scope: &Scope) -> Result<(Arc<Generation>, Counted), RetrievalError> {
         for _ in 0..OPEN_TRIES {
-            let row = self.catalog.live_generation(scope).await?;
+            let answering = self.catalog.answering(scope).await?;
+            let (row, counted) = (answering.generation, counted(answering.statistics));
             let (index, owner) = (Arc::clone(&self.index), scope.clone());
             let opened = self.compute.run(move || index.existing(&owner, &row.id, &row.recipe, row.dimension as usize));
             match opened.await? {
-                Ok(Some(generation)) => return Ok(generation),
+                Ok(Some(generation)) => return Ok((generation, counted)),
                 Ok(None) => {}
                 // The index has noted it, and it is rebuilt in a moment.
                 Err(error) if error.is_damage() => {
@@ -83,5 +87,12 @@ impl Retrieval {
             }
         }
         Err(RetrievalError::NoIndex)
+    }
+}
+
+fn counted(statistics: Statistics) -> Counted {
+    match statistics {
+        Statistics::Live => Counted::Live,
+        Statistics::Visible => Counted::Visible,
     }
 }

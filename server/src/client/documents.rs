@@ -180,7 +180,7 @@ struct Document {
     uri: Option<String>,
     version: u32,
     versions: u32,
-    attributes: BTreeMap<String, String>,
+    attributes: BTreeMap<String, serde_json::Value>,
     source: Option<String>,
     /// Shown to keys that write or administer, as themselves.
     #[serde(default)]
@@ -193,7 +193,11 @@ struct Document {
 
 impl Document {
     fn facts(&self) -> String {
-        let attributes: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let stated = |(name, value): (&String, &serde_json::Value)| match value.as_str() {
+            Some(text) => format!("{name}={text}"),
+            None => format!("{name}={value}"),
+        };
+        let attributes: Vec<String> = self.attributes.iter().map(stated).collect();
         let side = |side: fn(&AclBody) -> &[EntryBody]| {
             let entries = self.acl.iter().flat_map(|acl| side(acl).iter().map(ToString::to_string));
             or_dash(Some(entries.collect::<Vec<_>>().join(", ")))

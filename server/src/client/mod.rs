@@ -8,6 +8,7 @@ mod audit;
 mod bridge;
 mod connection;
 mod documents;
+mod explain;
 mod groups;
 mod ingest;
 mod jobs;
@@ -52,6 +53,8 @@ pub(crate) enum ClientCommand {
     Search(Box<search::SearchArguments>),
     /// Ask for a context: the best passages that fit a token budget, with citations.
     Context(Box<search::ContextArguments>),
+    /// Explain to an administrator why a document is, or is not, in somebody's answer.
+    Explain(Box<explain::ExplainArguments>),
     /// Build a tenant's index anew from its stored texts, while searches go on.
     Reindex(jobs::ReindexArguments),
     /// List, show, follow and cancel background jobs.
@@ -85,6 +88,7 @@ pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
         ClientCommand::Document(command) => documents::run(command).await,
         ClientCommand::Search(arguments) => search::search(*arguments).await,
         ClientCommand::Context(arguments) => search::context(*arguments).await,
+        ClientCommand::Explain(arguments) => explain::run(*arguments).await,
         ClientCommand::Reindex(arguments) => jobs::reindex(arguments).await,
         ClientCommand::Job(command) => jobs::run(command).await,
         ClientCommand::Audit(command) => audit::run(command).await,

@@ -10,14 +10,15 @@ use serde_json::{Map, Value, json};
 use super::Ended;
 use super::connection::AtTenant;
 use super::documents::AsWhom;
+use super::explain::Explained;
 use super::output::{Output, clean, excerpt, note, print, show, table};
 
 /// Characters of a passage that a table shows.
 const EXCERPT_CHARACTERS: usize = 160;
 
-/// What both kinds of question can say.
+/// What every question can say.
 #[derive(Debug, Args)]
-struct Asked {
+pub(super) struct Asked {
     /// The question, in plain words.
     query: String,
     /// hybrid, lexical or dense.
@@ -38,16 +39,34 @@ struct Asked {
     /// auto or off: whether words that no document has are read as the nearest ones.
     #[arg(long)]
     typos: Option<String>,
+    /// Only documents of which this clause is true, as JSON: {"attribute": "year", "gte": 2020}.
+    #[arg(long = "where", value_name = "CLAUSE", value_parser = clause)]
+    clause: Option<Value>,
     /// Answer only from an index that has applied at least this write.
     #[arg(long)]
     min_seq: Option<u64>,
-    /// Let the service's reranker put the best passages in order, if it has one.
-    #[arg(long)]
-    rerank: bool,
     #[command(flatten)]
     whom: AsWhom,
     #[command(flatten)]
-    at: AtTenant,
+    pub(super) at: AtTenant,
+}
+
+/// What an answer is to have besides.
+#[derive(Debug, Args)]
+struct Besides {
+    /// Let the service's reranker put the best passages in order, if it has one.
+    #[arg(long)]
+    rerank: bool,
+    /// Say how the answer came about: segments, terms, times.
+    #[arg(long)]
+    explain: bool,
+}
+
+impl Besides {
+    fn add_to(&self, body: &mut Map<String, Value>) {
+        let parts = [("rerank", self.rerank), ("explain", self.explain)];
+        body.extend(parts.into_iter().filter(|part| part.1).map(|(name, _)| (name.to_owned(), json!(true))));
+    }
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
@@ -55,8 +74,12 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn clause(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("write the clause as JSON: {error}"))
+}
+
 impl Asked {
-    fn body(&self) -> Map<String, Value> {
+    pub(super) fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
         body.insert("query".to_owned(), json!(self.query));
         let (filter, lexical) = (self.filter(), self.lexical());
@@ -65,7 +88,6 @@ impl Asked {
             ("filter", (!filter.is_empty()).then_some(Value::Object(filter))),
             ("lexical", (!lexical.is_empty()).then_some(Value::Object(lexical))),
             ("min_seq", self.min_seq.map(|seq| json!(seq))),
-            ("rerank", self.rerank.then_some(json!(true))),
             ("as", self.whom.body()),
         ];
         body.extend(parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))));
@@ -94,6 +116,7 @@ impl Asked {
         if !attributes.is_empty() {
             filter.insert("attributes".to_owned(), json!(attributes));
         }
+        filter.extend(self.clause.clone().map(|clause| ("where".to_owned(), clause)));
         filter
     }
 }
@@ -102,6 +125,8 @@ impl Asked {
 pub(crate) struct SearchArguments {
     #[command(flatten)]
     asked: Asked,
+    #[command(flatten)]
+    besides: Besides,
     /// Passages wanted.
     #[arg(long)]
     top_k: Option<usize>,
@@ -111,6 +136,8 @@ pub(crate) struct SearchArguments {
 pub(crate) struct ContextArguments {
     #[command(flatten)]
     asked: Asked,
+    #[command(flatten)]
+    besides: Besides,
     /// The most tokens of the text, citations and headers included.
     #[arg(long)]
     tokens: usize,
@@ -125,6 +152,7 @@ pub(crate) struct ContextArguments {
 impl ContextArguments {
     fn body(&self) -> Map<String, Value> {
         let mut body = self.asked.body();
+        self.besides.add_to(&mut body);
         body.insert("budget".to_owned(), json!({"tokens": self.tokens, "tokenizer": self.tokenizer}));
         if let Some(per_document) = self.per_document {
             body.insert("limits".to_owned(), json!({"per_document": per_document}));
@@ -154,6 +182,7 @@ struct Found {
     results: Vec<Passage>,
     #[serde(default)]
     degraded: Vec<String>,
+    explain: Option<Explained>,
 }
 
 fn found(found: Found) -> String {
@@ -169,10 +198,14 @@ fn found(found: Found) -> String {
         let score = format!("{:.3}{judged}", passage.score);
         [(at + 1).to_string(), score, place, passage.heading.join(" > "), text]
     });
-    table(["#", "score", "document", "heading", "text"], rows)
+    let passages = table(["#", "score", "document", "heading", "text"], rows);
+    match found.explain {
+        Some(explained) => format!("{passages}\n\n{}", explained.tables()),
+        None => passages,
+    }
 }
 
-fn told_degraded(degraded: &[String]) {
+pub(super) fn told_degraded(degraded: &[String]) {
     for part in degraded {
         note(&format!("degraded: {}", clean(part)));
     }
@@ -182,6 +215,7 @@ pub(crate) async fn search(arguments: SearchArguments) -> anyhow::Result<Ended> 
     let at = &arguments.asked.at;
     let server = at.connect()?;
     let mut body = arguments.asked.body();
+    arguments.besides.add_to(&mut body);
     if let Some(top_k) = arguments.top_k {
         body.insert("top_k".to_owned(), json!(top_k));
     }
@@ -230,6 +264,7 @@ struct Context {
     #[serde(default)]
     degraded: Vec<String>,
     receipt: Receipt,
+    explain: Option<Explained>,
 }
 
 impl Context {
@@ -241,9 +276,10 @@ impl Context {
         });
         let cited = table(["#", "document", "heading", "score"], rows);
         let Tokens { used, budget, tokenizer } = self.tokens;
+        let explained = self.explain.map(|explained| format!("\n\n{}", explained.tables())).unwrap_or_default();
         format!(
             "{cited}\n{used} of {budget} tokens ({tokenizer}); evidence {} ({:.3}); {} passages left out\n\
-             {}, recorded as leaf {} {}",
+             {}, recorded as leaf {} {}{explained}",
             self.evidence.level,
             self.evidence.score,
             self.omitted.len(),
@@ -292,13 +328,15 @@ mod tests {
         assert_eq!(body("--tokens 800"), json!({"query": "why?", "budget": budget}));
         let full = "--tokens 800 --mode dense --source a --source b --attribute lang=en --attribute lang=de \
                     --attribute k=a=b --as-user ann --as-group x,y --min-seq 4 --per-document 2 --rerank --phrase key --prefix rot --prefix sig \
-                    --typos off";
+                    --typos off --explain \
+                    --where {\"source\":[\"a\"]}";
         assert_eq!(
             body(full),
             json!({"query": "why?", "budget": budget, "mode": "dense", "min_seq": 4, "limits": {"per_document": 2},
-                "filter": {"source": ["a", "b"], "attributes": {"lang": ["en", "de"], "k": ["a=b"]}},
+                "filter": {"source": ["a", "b"], "attributes": {"lang": ["en", "de"], "k": ["a=b"]},
+                    "where": {"source": ["a"]}},
                 "lexical": {"phrases": ["key"], "prefixes": ["rot", "sig"], "typos": "off"},
-                "as": {"user": "ann", "groups": ["x", "y"]}, "rerank": true})
+                "as": {"user": "ann", "groups": ["x", "y"]}, "rerank": true, "explain": true})
         );
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum TenantCommand {
     List(List),
     /// Show one tenant.
     Show(Show),
-    /// Change a tenant's name and its quotas.
+    /// Change a tenant's name, its quotas and what its scores are counted over.
     Set(Set),
     /// Turn a tenant's keys away from the next request on. Nothing is lost.
     Suspend(Show),
@@ -75,6 +75,9 @@ pub(crate) struct Set {
     /// embedding_tokens_per_day, writes_per_minute, queries_per_minute and concurrency.
     #[arg(long = "quota", value_name = "NAME=LIMIT", value_parser = parse_quota, value_delimiter = ',')]
     quotas: Vec<(String, Option<u64>)>,
+    /// What scores are counted over: live (all current documents) or visible (those that whoever asks may see).
+    #[arg(long)]
+    statistics: Option<String>,
     #[command(flatten)]
     asking: Asking,
 }
@@ -114,6 +117,7 @@ struct Tenant {
     text_bytes: u64,
     chunks: u64,
     quotas: BTreeMap<String, u64>,
+    statistics: String,
     generation: Option<String>,
 }
 
@@ -132,6 +136,7 @@ impl Tenant {
             ("text bytes", self.text_bytes.to_string()),
             ("chunks", self.chunks.to_string()),
             ("quotas", listed_quotas(&self.quotas)),
+            ("statistics", self.statistics),
             ("seq", self.seq.to_string()),
             ("generation", or_dash(self.generation)),
             ("created", moment(&self.created_at)),
@@ -224,9 +229,9 @@ pub(crate) async fn run(command: TenantCommand) -> anyhow::Result<Ended> {
             let answer = server.send(server.tenant(Method::GET, &id, &[])).await?;
             show(asking.output(), &answer, Tenant::pairs)?;
         }
-        TenantCommand::Set(Set { id, name, quotas, asking }) => {
+        TenantCommand::Set(Set { id, name, quotas, statistics, asking }) => {
             let quotas: BTreeMap<String, Option<u64>> = quotas.into_iter().collect();
-            change(&id, &asking, &json!({"name": name, "quotas": quotas})).await?;
+            change(&id, &asking, &json!({"name": name, "quotas": quotas, "statistics": statistics})).await?;
         }
         TenantCommand::Suspend(Show { id, asking }) => change(&id, &asking, &json!({"state": "suspended"})).await?,
         TenantCommand::Resume(Show { id, asking }) => change(&id, &asking, &json!({"state": "active"})).await?,

@@ -14,9 +14,11 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::admission::Asking;
 use crate::http::door::{As, Caller};
+use crate::http::explain::ExplainedBody;
+use crate::http::filter::FilterBody;
 use crate::http::lexical::LexicalBody;
 use crate::http::problem::Problem;
-use crate::http::search::{FilterBody, TimingsBody, on_behalf, question};
+use crate::http::search::{TimingsBody, on_behalf, question};
 use crate::http::wire::{self, Body, Place, Receipt};
 
 /// Passages of one document when the request does not say how many.
@@ -46,6 +48,12 @@ pub(crate) struct LimitsBody {
     per_document: Option<usize>,
 }
 
+impl LimitsBody {
+    pub(crate) fn per_document(&self) -> usize {
+        self.per_document.unwrap_or(PER_DOCUMENT_DEFAULT)
+    }
+}
+
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContextBody {
@@ -73,6 +81,9 @@ pub(crate) struct ContextBody {
     /// Whether a reranker is to put the best passages in order. Costs up to 300 ms.
     #[serde(default)]
     rerank: bool,
+    /// Whether the answer is to say how it came about.
+    #[serde(default)]
+    explain: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -136,6 +147,9 @@ pub(crate) struct ContextAnswerBody {
     recipe: String,
     receipt: Receipt,
     timings_ms: TimingsBody,
+    /// How the answer came about, if the request asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<ExplainedBody>,
 }
 
 impl ContextAnswerBody {
@@ -188,6 +202,7 @@ fn answer_body(answer: ContextAnswer, receipt: Receipt) -> ContextAnswerBody {
         recipe: answer.recipe.to_string(),
         receipt,
         timings_ms: TimingsBody::of(answer.timings, Some(answer.timings.pack)),
+        explain: answer.explained.map(|explained| ExplainedBody::of(explained, answer.timings)),
     }
 }
 
@@ -202,6 +217,7 @@ pub(crate) struct ContextAsk {
     pub(crate) limits: LimitsBody,
     pub(crate) min_seq: Option<u64>,
     pub(crate) rerank: bool,
+    pub(crate) explain: bool,
 }
 
 /// Makes a context for HTTP and MCP alike.
@@ -214,8 +230,9 @@ pub(crate) async fn run(
     let tokenizer: Tokenizer = ask.budget.tokenizer.parse().map_err(catena_ingest::IngestError::Text)?;
     let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.lexical, ask.min_seq)?;
     let question = if ask.rerank { question.reranked() } else { question };
+    let question = if ask.explain { question.explained() } else { question };
     let budget = Budget { tokens: ask.budget.tokens, tokenizer };
-    let rules = PackRules { per_document: ask.limits.per_document.unwrap_or(PER_DOCUMENT_DEFAULT) };
+    let rules = PackRules { per_document: ask.limits.per_document() };
     let request = ContextRequest::new(question, budget, rules)?;
     caller.trail.asked(ask.query.as_bytes());
     let (answer, leaf) =
@@ -248,6 +265,7 @@ pub(crate) async fn context(
         limits: body.limits,
         min_seq: body.min_seq,
         rerank: body.rerank,
+        explain: body.explain,
     };
     Ok(Body(run(&app, &caller, &scope, ask).await?))
 }

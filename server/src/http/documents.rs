@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::http::acl::AclBody;
 use crate::http::admission::Writing;
 use crate::http::door::{As, Caller};
+use crate::http::filter::AttributeBody;
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
 use crate::http::submission::{Envelope, body_bytes, expected_version, submission};
@@ -139,9 +140,9 @@ pub(crate) struct DocumentBody {
     pub(crate) content_type: String,
     pub(crate) version: u32,
     pub(crate) versions: u32,
-    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, AttributeBody>,
     /// The same as `attributes`, under the name that agents' clients expect.
-    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, AttributeBody>,
     pub(crate) source: Option<String>,
     /// For keys that write documents or administer the tenant, as themselves; absent for all others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,7 +165,8 @@ impl DocumentBody {
         let tenant = scope.tenant().as_str();
         let rights = scope.rights();
         let keeps_lists = (rights.has(Right::Write) || rights.has(Right::Admin)) && !scope.is_on_behalf();
-        let attributes: BTreeMap<String, String> = document.attributes;
+        let attributes: BTreeMap<String, AttributeBody> =
+            document.attributes.into_iter().map(|(name, value)| (name, value.into())).collect();
         Self {
             id: document.id.to_string(),
             url: url(document.uri.as_deref(), tenant, document.id.as_str()),

@@ -10,6 +10,8 @@ pub(crate) mod context;
 pub(crate) mod discovery;
 pub(crate) mod documents;
 pub(crate) mod door;
+pub(crate) mod explain;
+pub(crate) mod filter;
 pub(crate) mod generations;
 pub(crate) mod groups;
 pub(crate) mod health;
@@ -92,6 +94,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(search::search))
         .routes(routes!(context::context))
         .routes(routes!(context::receipt))
+        .routes(routes!(explain::explain))
         .routes(routes!(citations::verify))
         .routes(routes!(jobs::reindex))
         .routes(routes!(jobs::list))

@@ -334,6 +334,12 @@ impl From<catena_domain::NameError> for Problem {
     }
 }
 
+impl From<catena_access::AttributeError> for Problem {
+    fn from(error: catena_access::AttributeError) -> Self {
+        Self::invalid(sentence(&error.to_string()))
+    }
+}
+
 impl From<catena_access::AclError> for Problem {
     fn from(error: catena_access::AclError) -> Self {
         Self::invalid(sentence(&error.to_string()))

@@ -1,11 +1,8 @@
 //! Ranked passages.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use catena_access::{OnBehalf, Right, Scope};
-use catena_domain::{Seq, limits};
-use catena_index::Filter;
+use catena_domain::Seq;
 use catena_retrieval::request::Question;
 use catena_retrieval::{Citation, Mode, SearchAnswer, SearchRequest, Timings};
 use http::StatusCode;
@@ -16,53 +13,14 @@ use crate::app::App;
 use crate::http::admission::Asking;
 use crate::http::documents::url;
 use crate::http::door::{As, Caller};
+use crate::http::explain::ExplainedBody;
+use crate::http::filter::FilterBody;
 use crate::http::lexical::LexicalBody;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body, Place, bounded};
+use crate::http::wire::{self, Body, Place};
 
 /// Passages given when the request does not say how many.
-const TOP_K_DEFAULT: usize = 10;
-
-#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FilterBody {
-    /// Any of these sources.
-    #[serde(default)]
-    pub(crate) source: Vec<String>,
-    /// Each of these attributes, with this value or any of these values.
-    #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, OneOrMany>,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema, schemars::JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl FilterBody {
-    pub(crate) fn parse(self) -> Result<Filter, Problem> {
-        if self.attributes.len() > limits::ATTRIBUTES_MAX || self.source.len() > limits::ATTRIBUTES_MAX {
-            return Err(Problem::invalid(format!("The filter has more than {} parts.", limits::ATTRIBUTES_MAX)));
-        }
-        let mut attributes = BTreeMap::new();
-        for (name, values) in self.attributes {
-            let values = match values {
-                OneOrMany::One(value) => vec![value],
-                OneOrMany::Many(values) => values,
-            };
-            if values.len() > limits::ATTRIBUTES_MAX {
-                return Err(Problem::invalid(format!("`filter.attributes.{name}` has too many values.")));
-            }
-            for value in &values {
-                bounded("filter.attributes", value)?;
-            }
-            attributes.insert(name, values);
-        }
-        Ok(Filter { sources: self.source, attributes })
-    }
-}
+pub(crate) const TOP_K_DEFAULT: usize = 10;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +46,9 @@ pub(crate) struct SearchBody {
     /// Whether a reranker is to put the best passages in order. Costs up to 300 ms.
     #[serde(default)]
     rerank: bool,
+    /// Whether the answer is to say how it came about.
+    #[serde(default)]
+    explain: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -131,7 +92,7 @@ pub(crate) struct TimingsBody {
 
 impl TimingsBody {
     pub(crate) fn of(timings: Timings, pack: Option<f64>) -> Self {
-        let rounded = |ms: f64| (ms * 1_000.0).round() / 1_000.0;
+        let rounded = wire::milliseconds;
         Self {
             embed: rounded(timings.embed),
             search: rounded(timings.search),
@@ -151,6 +112,9 @@ pub(crate) struct SearchAnswerBody {
     /// What did not take part, and why.
     degraded: Vec<String>,
     timings_ms: TimingsBody,
+    /// How the answer came about, if the request asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<ExplainedBody>,
 }
 
 fn result_body(citation: Citation, tenant: &str) -> ResultBody {
@@ -182,6 +146,7 @@ fn answer_body(answer: SearchAnswer, tenant: &str) -> SearchAnswerBody {
         recipe: answer.recipe.to_string(),
         degraded: answer.degraded,
         timings_ms: TimingsBody::of(answer.timings, None),
+        explain: answer.explained.map(|explained| ExplainedBody::of(explained, answer.timings)),
     }
 }
 
@@ -195,6 +160,7 @@ pub(crate) struct SearchAsk {
     pub(crate) lexical: LexicalBody,
     pub(crate) min_seq: Option<u64>,
     pub(crate) rerank: bool,
+    pub(crate) explain: bool,
 }
 
 pub(crate) fn question(
@@ -217,6 +183,7 @@ pub(crate) async fn run(
 ) -> Result<SearchAnswerBody, Problem> {
     let question = question(&ask.query, ask.mode.as_deref(), ask.filter, ask.lexical, ask.min_seq)?;
     let question = if ask.rerank { question.reranked() } else { question };
+    let question = if ask.explain { question.explained() } else { question };
     let request = SearchRequest::new(question, ask.top_k.unwrap_or(TOP_K_DEFAULT))?;
     caller.trail.asked(ask.query.as_bytes());
     let (answer, leaf) = app.retrieval().search(scope, &request, caller.trail.draft("search", StatusCode::OK)).await?;
@@ -248,6 +215,7 @@ pub(crate) async fn search(
         lexical: body.lexical,
         min_seq: body.min_seq,
         rerank: body.rerank,
+        explain: body.explain,
     };
     Ok(Body(run(&app, &caller, &scope, ask).await?))
 }

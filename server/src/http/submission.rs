@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use catena_access::{Attributes, attribute};
 use catena_catalog::Expect;
 use catena_domain::{DocumentId, VersionNo, limits};
 use catena_ingest::Submission;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::http::acl::{AclBody, EntryBody};
+use crate::http::filter::{AttributeBody, ScalarBody};
 use crate::http::problem::Problem;
 use crate::http::wire::{self, bounded};
 
@@ -33,7 +35,8 @@ pub(crate) struct Envelope {
     #[serde(default)]
     uri: Option<String>,
     #[serde(default)]
-    attributes: BTreeMap<String, String>,
+    /// Names with values: strings, numbers, true or false, or lists of strings.
+    attributes: BTreeMap<String, AttributeBody>,
     #[serde(default)]
     acl: AclBody,
     /// When the original was changed last, in RFC 3339.
@@ -73,6 +76,8 @@ pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> R
         return Err(Problem::too_large(limits::DOCUMENT_BODY_BYTES_MAX));
     }
     check_metadata(&envelope)?;
+    let attributes: Attributes = envelope.attributes.into_iter().map(|(name, value)| (name, value.into())).collect();
+    attribute::check(&attributes)?;
     let modified_at = envelope.modified_at.as_deref().map(|text| wire::parse_time("modified_at", text)).transpose()?;
     Ok(Submission {
         id,
@@ -81,7 +86,7 @@ pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> R
         title: envelope.title.filter(|title| !title.trim().is_empty()),
         uri: envelope.uri,
         source: envelope.source,
-        attributes: envelope.attributes,
+        attributes,
         modified_at,
         acl: envelope.acl.parse()?,
         expect,
@@ -106,14 +111,6 @@ fn parse_envelope(bytes: &[u8]) -> Result<Envelope, Problem> {
 fn check_metadata(envelope: &Envelope) -> Result<(), Problem> {
     for (field, value) in [("title", &envelope.title), ("uri", &envelope.uri), ("source", &envelope.source)] {
         bounded(field, value.as_deref().unwrap_or_default())?;
-    }
-    if envelope.attributes.len() > limits::ATTRIBUTES_MAX {
-        let (given, most) = (envelope.attributes.len(), limits::ATTRIBUTES_MAX);
-        return Err(Problem::invalid(format!("{given} attributes were given; the limit is {most}.")));
-    }
-    for (name, value) in &envelope.attributes {
-        bounded("an attribute's name", name)?;
-        bounded(name, value)?;
     }
     Ok(())
 }
@@ -155,7 +152,7 @@ fn headers_as_envelope(content_type: &str, headers: &HeaderMap) -> Result<Envelo
         let (name, value) = text
             .split_once('=')
             .ok_or_else(|| Problem::malformed("`catena-attributes` must read `name=value, name=value`."))?;
-        Ok((name.trim().to_owned(), value.trim().to_owned()))
+        Ok((name.trim().to_owned(), AttributeBody::One(ScalarBody::Text(value.trim().to_owned()))))
     };
     Ok(Envelope {
         text: String::new(),

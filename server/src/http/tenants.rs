@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use catena_access::Operator;
-use catena_catalog::{Quota, Service, Tenant, TenantChange, TenantState};
+use catena_catalog::{Quota, Service, Statistics, Tenant, TenantChange, TenantState};
 use catena_domain::{NameError, TenantId};
 use catena_runtime::clock::{self, Stopwatch};
 use http::StatusCode;
@@ -50,6 +50,8 @@ pub(crate) struct TenantBody {
     chunks: u64,
     /// Those that are set.
     quotas: BTreeMap<&'static str, u64>,
+    /// What scores are counted over: `live` or `visible`.
+    statistics: &'static str,
     /// The generation that answers; absent when the tenant is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<String>,
@@ -70,6 +72,7 @@ impl From<Tenant> for TenantBody {
             text_bytes: tenant.held.text_bytes,
             chunks: tenant.held.chunks,
             quotas: quotas_body(&tenant.quotas),
+            statistics: tenant.statistics.as_str(),
             generation: tenant.live_generation.map(|id| id.to_string()),
             removed: tenant.removed,
         }
@@ -159,6 +162,10 @@ pub(crate) struct TenantChangeBody {
     /// and `concurrency`; null lifts one, and what is not named stays.
     #[serde(default)]
     quotas: BTreeMap<String, Option<u64>>,
+    /// What scores are counted over. `live`: all current documents, so one may tell from scores how rare a word is among
+    /// documents that one may not see. `visible`: those alone that whoever asks may see. Holds from the next question on.
+    #[serde(default)]
+    statistics: Option<String>,
 }
 
 impl TenantChangeBody {
@@ -177,11 +184,17 @@ impl TenantChangeBody {
             Err(error) => Err(Problem::invalid(format!("{error}."))),
         };
         let quotas = self.quotas.into_iter().map(quota).collect::<Result<_, _>>()?;
-        Ok(TenantChange { name: self.name, service, quotas })
+        let statistics = match self.statistics.as_deref() {
+            None => None,
+            Some("live") => Some(Statistics::Live),
+            Some("visible") => Some(Statistics::Visible),
+            Some(_) => return Err(Problem::invalid("`statistics` may be `live` or `visible`.")),
+        };
+        Ok(TenantChange { name: self.name, service, quotas, statistics })
     }
 }
 
-/// Change a tenant: its name, its quotas, whether it is suspended.
+/// Change a tenant: its name, its quotas, its statistics, whether it is suspended.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "change_tenant",
     request_body = TenantChangeBody, responses((status = 200, body = TenantBody), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem)))]

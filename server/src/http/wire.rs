@@ -124,6 +124,11 @@ pub(crate) fn score(score: f32) -> f64 {
     (f64::from(score) * 1e6).round() / 1e6
 }
 
+/// A time on the wire, to the microsecond.
+pub(crate) fn milliseconds(ms: f64) -> f64 {
+    (ms * 1_000.0).round() / 1_000.0
+}
+
 /// Hexadecimal digits of bytes.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

@@ -62,7 +62,10 @@ async fn an_envelope_with_a_mistake_is_refused_by_its_field() {
         (json!({"text": "# X", "title": "t".repeat(1_025)}), 422, "title"),
         (json!({"text": "# X", "uri": "u".repeat(1_025)}), 422, "uri"),
         (json!({"text": "# X", "attributes": many}), 422, "64"),
-        (json!({"text": "# X", "attributes": {"a": 1}}), 422, "string"),
+        (json!({"text": "# X", "attributes": {"a": null}}), 422, "string"),
+        (json!({"text": "# X", "attributes": {"a": {"b": 1}}}), 422, "string"),
+        (json!({"text": "# X", "attributes": {"a": vec!["x"; 65]}}), 422, "65 items"),
+        (json!({"text": "# X", "attributes": {"a": vec!["x".repeat(100); 64]}}), 422, "6400 bytes"),
         (json!({"text": "# X", "modified_at": "yesterday"}), 422, "modified_at"),
     ] {
         let reply = admin.put(&admin.document("x.md"), &envelope).await.expect(status);

@@ -24,7 +24,12 @@ async fn a_search_that_cannot_be_meant_is_refused_with_the_bounds() {
         (json!({"query": "storks", "min_seq": seq + 1}), vec![&(seq + 1).to_string(), &seq.to_string()]),
         (json!({"query": "storks", "min_seq": u64::MAX}), vec!["min_seq"]),
         (json!({"query": "storks", "filter": {"attribute": {}}}), vec!["attribute"]),
-        (json!({"query": "storks", "filter": {"attributes": {"a": 3}}}), vec![]),
+        (json!({"query": "storks", "filter": {"attributes": {"a": {"b": 3}}}}), vec!["a list of values"]),
+        (json!({"query": "storks", "filter": {"where": {}}}), vec!["filter.where", "exactly one of"]),
+        (
+            json!({"query": "storks", "filter": {"where": {"attribute": "a", "gte": "x"}}}),
+            vec!["filter.where.gte", "from"],
+        ),
     ]
     .map(|(body, words)| (body, words.into_iter().map(str::to_owned).collect::<Vec<String>>()))
     {

@@ -161,6 +161,10 @@ fn questions() -> Vec<Call> {
             json!({"query": QUESTION, "mode": mode, "budget": {"tokens": 20_000}, "limits": {"per_document": 50}});
         calls.push(Call::reads("POST /v1/tenants/{tenant}/context").with(context));
     }
+    let explain = json!({"document": "board/minutes-2025-11.md", "query": QUESTION});
+    calls.push(Call::reads("POST /v1/tenants/{tenant}/explain").with(explain));
+    let explained = json!({"query": QUESTION, "explain": true, "filter": {"where": {"not": {"source": ["mail"]}}}});
+    calls.push(Call::reads("POST /v1/tenants/{tenant}/search").with(explained));
     let whom = json!({"user": "aurelio", "groups": ["board", "fraud", "security", "pharmacy"]});
     calls.push(Call::reads("POST /v1/tenants/{tenant}/search").with(json!({"query": QUESTION, "as": whom})));
     let context = json!({"query": QUESTION, "as": whom, "budget": {"tokens": 4_000}});

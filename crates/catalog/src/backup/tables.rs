@@ -105,6 +105,7 @@ pub(super) static TABLES: &[Table] = &[
             long("text_bytes"),
             long("chunks"),
             text("removed"),
+            text("statistics"),
         ],
     ),
     of_tenant("usage", &["day", "kind"], &[long("day"), text("kind"), long("amount")]),

@@ -1,9 +1,7 @@
 //! Documents and their versions.
 
-use std::collections::BTreeMap;
-
 use catena_access::acl::Rule;
-use catena_access::{Acl, Liveness};
+use catena_access::{Acl, Attributes, Decision, Liveness};
 use catena_domain::{DocNo, DocumentId, RecipeId, Seq, Span, Timestamp, VersionNo};
 
 use super::{ChunkHash, Embedding};
@@ -34,7 +32,7 @@ pub struct NewDocument {
     /// What its bytes are.
     pub content_type: String,
     /// Typed by whoever handed it in.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// The source that it came from, if it was not pushed.
     pub source: Option<String>,
     /// When the original was changed last.
@@ -131,7 +129,7 @@ pub struct CurrentVersion {
     /// What its bytes are.
     pub content_type: String,
     /// Typed by whoever handed it in.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// The source that it came from.
     pub source: Option<String>,
     /// When the original was changed last.
@@ -170,7 +168,7 @@ pub struct Document {
     /// What its bytes were.
     pub content_type: String,
     /// Typed by whoever handed it in.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// The source that it came from.
     pub source: Option<String>,
     /// When the original was changed last.
@@ -296,4 +294,21 @@ pub enum PurgeStep {
     More,
     /// Nothing: the catalog holds nothing of it any more.
     Nothing,
+}
+
+/// What the catalog says of a document to those who administrate it, whoever may see it: no title and no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentState {
+    /// The document.
+    pub doc: DocNo,
+    /// Its current version, or the last one that it had.
+    pub version: VersionNo,
+    /// Whether it is there.
+    pub live: Liveness,
+    /// The write that changed it last.
+    pub changed_seq: Seq,
+    /// Its chunks under the recipe that was asked about; none when the version is not cut under it.
+    pub chunks: Option<u32>,
+    /// What its access list says to the principal that was asked about, now.
+    pub decision: Decision,
 }

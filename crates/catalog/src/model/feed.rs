@@ -1,7 +1,6 @@
 //! What the index and the gate read.
 
-use std::collections::BTreeMap;
-
+use catena_access::Attributes;
 use catena_access::acl::Rule;
 use catena_domain::{AclId, DocNo, DocumentId, Seq, Span, Timestamp, VersionNo};
 use half::f16;
@@ -74,7 +73,7 @@ pub struct StoredPassage {
     /// Where a person finds the original.
     pub uri: Option<String>,
     /// Its attributes.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// The source that it came from.
     pub source: Option<String>,
     /// When the original was changed last.

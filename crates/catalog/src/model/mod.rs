@@ -14,16 +14,16 @@ use catena_audit::LeafRef;
 pub use deed::{Deed, KeptAnswer, Once};
 pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
-    Change, Changed, CurrentVersion, DeletedRow, Document, DocumentRow, Expect, NewChunk, NewDocument, PendingPurge,
-    PurgeStep, PutOutcome, Restorable, Version, VersionRow,
+    Change, Changed, CurrentVersion, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk, NewDocument,
+    PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
 pub use tenants::{
-    GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, StoredKey, Successor, Tenant,
-    TenantChange, TenantState,
+    Answering, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
+    Successor, Tenant, TenantChange, TenantState,
 };
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.

@@ -43,6 +43,30 @@ impl TenantState {
     }
 }
 
+/// Which rows a tenant's scores are counted over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Statistics {
+    /// All rows of current versions: how rare a term is among hidden documents shows in scores.
+    #[default]
+    Live,
+    /// The rows alone that whoever asks may see.
+    Visible,
+}
+
+impl Statistics {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Live, Self::Visible];
+
+    /// The choice's name on the wire and in the catalog.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Visible => "visible",
+        }
+    }
+}
+
 /// What the door asks of a tenant before it lets one of its keys in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -61,6 +85,8 @@ pub struct TenantChange {
     pub service: Option<Service>,
     /// Quotas to be set, or lifted where there is no number.
     pub quotas: BTreeMap<Quota, Option<u64>>,
+    /// What its scores are counted over.
+    pub statistics: Option<Statistics>,
 }
 
 /// Whether a tenant's keys are let in.
@@ -89,6 +115,8 @@ pub struct Tenant {
     pub held: Held,
     /// What it may hold and use.
     pub quotas: Quotas,
+    /// What its scores are counted over.
+    pub statistics: Statistics,
     /// The generation that answers; `None` when the tenant is gone.
     pub live_generation: Option<GenerationId>,
     /// How many rows of each table its removal has taken so far.
@@ -185,6 +213,15 @@ pub struct LiveIndex {
     pub seq: Seq,
     /// Its live generation.
     pub generation: GenerationRow,
+}
+
+/// What answers a tenant's questions, and by which of its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answering {
+    /// The generation.
+    pub generation: GenerationRow,
+    /// What scores are counted over.
+    pub statistics: Statistics,
 }
 
 /// One build of a tenant's index.

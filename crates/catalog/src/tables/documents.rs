@@ -3,7 +3,7 @@
 //! What is searched for is the text under its title; a change of either, or of the kind of text, makes a version. What
 //! is only said about the document does not.
 
-use catena_access::{Acl, Liveness, Scope};
+use catena_access::{Acl, Liveness, Scope, attribute};
 use catena_audit::{Draft, Object};
 use catena_domain::{AclId, DocNo, DocumentId, Seq, TenantId, VersionNo, limits};
 use catena_runtime::clock;
@@ -341,20 +341,16 @@ fn check(new: &NewDocument) -> Result<()> {
     let invalid = |what, reason: String| Err(CatalogError::Invalid { what, reason });
     let too_long = |text: &str| text.len() > limits::ATTRIBUTE_BYTES_MAX;
     let optional = [&new.uri, &new.source].into_iter().flatten();
-    let texts =
-        optional.chain([&new.title, &new.content_type]).chain(new.attributes.keys()).chain(new.attributes.values());
+    let texts = optional.chain([&new.title, &new.content_type]);
     if let Some(text) = texts.into_iter().find(|text| too_long(text)) {
         let (bytes, limit_bytes) = (text.len(), limits::ATTRIBUTE_BYTES_MAX);
         return invalid(
-            "a title, uri, source, content type or attribute",
+            "a title, uri, source or content type",
             format!("is {bytes} bytes long; the limit is {limit_bytes}"),
         );
     }
-    if new.attributes.len() > limits::ATTRIBUTES_MAX {
-        return invalid(
-            "the document",
-            format!("has {} attributes; the limit is {}", new.attributes.len(), limits::ATTRIBUTES_MAX),
-        );
+    if let Err(error) = attribute::check(&new.attributes) {
+        return invalid("the document", format!("cannot be written: {error}"));
     }
     if new.text.len() > TEXT_BYTES_MAX {
         return invalid("the text", format!("is {} bytes long; the limit is {TEXT_BYTES_MAX}", new.text.len()));

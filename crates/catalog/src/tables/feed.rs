@@ -1,9 +1,10 @@
 //! What the index is built from, and the live table that decides what in it may be seen.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use catena_access::{LiveChanges, LiveDocument, Liveness, Scope};
+use catena_access::{Attributes, LiveChanges, LiveDocument, Liveness, Scope};
 use catena_domain::{AclId, DocNo, RecipeId, Seq, Span, TenantId, VersionNo};
 
 use crate::Catalog;
@@ -105,7 +106,7 @@ impl Catalog {
         let acl_of = |row: &Row| Ok((AclId(row.u32("acl")?), Arc::new(row.acl("entries")?)));
         Ok(LiveChanges {
             seq,
-            documents: documents.iter().map(live_document_of).collect::<Result<_>>()?,
+            documents: live_documents(&documents)?,
             acls: acls.iter().map(acl_of).collect::<Result<_>>()?,
         })
     }
@@ -160,13 +161,22 @@ pub(crate) fn span_of(row: &Row) -> Result<Span> {
     Span::new(row.u32("start_byte")?, row.u32("end_byte")?).ok_or_else(|| corrupt("a span", "chunks"))
 }
 
-fn live_document_of(row: &Row) -> Result<LiveDocument> {
-    Ok(LiveDocument {
-        doc: DocNo(row.u32("doc")?),
-        version: VersionNo(row.u32("version")?),
-        acl: AclId(row.u32("acl")?),
-        live: if row.flag("live")? { Liveness::Live } else { Liveness::Deleted },
-        source: row.text_or_null("source")?.map(Arc::from),
-        attributes: Arc::new(row.json("attributes")?),
-    })
+/// The documents of these rows. Equal attributes are read once and shared: most documents of a tenant state few things.
+fn live_documents(rows: &[Row]) -> Result<Vec<LiveDocument>> {
+    let mut known: HashMap<String, Arc<Attributes>> = HashMap::new();
+    let mut document = |row: &Row| -> Result<LiveDocument> {
+        let attributes = match known.entry(row.text("attributes")?) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(row.json("attributes")?))),
+        };
+        Ok(LiveDocument {
+            doc: DocNo(row.u32("doc")?),
+            version: VersionNo(row.u32("version")?),
+            acl: AclId(row.u32("acl")?),
+            live: if row.flag("live")? { Liveness::Live } else { Liveness::Deleted },
+            source: row.text_or_null("source")?.map(Arc::from),
+            attributes,
+        })
+    };
+    rows.iter().map(&mut document).collect()
 }

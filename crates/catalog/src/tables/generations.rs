@@ -7,10 +7,11 @@ use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{GenerationRow, GenerationState, Written};
+use crate::model::{Answering, GenerationRow, GenerationState, Written};
 use crate::store::{Connection, Row, in_task, sql};
+use crate::tables::chain;
 use crate::tables::codec::corrupt;
-use crate::tables::{chain, tenants::gone};
+use crate::tables::tenants::{gone, statistics_of};
 
 impl Catalog {
     /// The tenant's generations, the oldest first.
@@ -33,6 +34,18 @@ impl Catalog {
         .fetch_optional(&mut tx)
         .await?;
         row_of(&row.ok_or_else(|| gone(scope))?)
+    }
+
+    /// The generation that answers, and by which of the tenant's settings it does.
+    pub async fn answering(&self, scope: &Scope) -> Result<Answering> {
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT g.generation, g.recipe, g.dimension, g.state, g.created_at, g.promoted_at, t.statistics
+             FROM generations g JOIN tenants t ON t.tenant = g.tenant WHERE g.tenant = $1 AND g.state = 'live'")
+        .bind(scope.tenant().as_str())
+        .fetch_optional(&mut tx)
+        .await?;
+        let row = row.ok_or_else(|| gone(scope))?;
+        Ok(Answering { generation: row_of(&row)?, statistics: statistics_of(&row)? })
     }
 
     /// Begins a generation, which does not answer yet.

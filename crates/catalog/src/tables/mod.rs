@@ -23,6 +23,7 @@ mod quarantine;
 mod reads;
 mod record;
 mod removal;
+mod standing;
 mod tenants;
 mod text;
 mod usage;

@@ -6,7 +6,9 @@ use catena_domain::{RecipeId, Seq, TenantId, limits};
 use catena_runtime::{clock, random};
 
 use crate::error::{CatalogError, Result};
-use crate::model::{Deed, GenerationState, Held, Page, Service, Standing, Tenant, TenantChange, TenantState, Written};
+use crate::model::{
+    Deed, GenerationState, Held, Page, Service, Standing, Statistics, Tenant, TenantChange, TenantState, Written,
+};
 use crate::store::{Connection, Reach, Row, in_task, sql};
 use crate::tables::codec::{corrupt, hex, json, long, sha256};
 use crate::tables::{chain, generations, page};
@@ -87,7 +89,7 @@ impl Catalog {
         let limit = page::limit(limit);
         let mut tx = self.store.read(Reach::Installation).await?;
         let rows = sql("SELECT t.tenant, t.name, t.created_at, t.seq, t.state, t.quotas, t.documents, t.text_bytes,
-                    t.chunks, t.removed, g.generation
+                    t.chunks, t.removed, t.statistics, g.generation
              FROM tenants t LEFT JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
              WHERE t.tenant > $1 ORDER BY t.tenant LIMIT $2")
         .bind(after.map_or("", |after| after.as_str()))
@@ -123,7 +125,7 @@ impl Catalog {
         row.map(|row| Ok(Standing { state: state_of(&row, "state")?, quotas: row.json("quotas")? })).transpose()
     }
 
-    /// Changes a tenant's name, quotas, or whether it is served; `None` when there is no such tenant. The next request
+    /// Changes a tenant's name, quotas, statistics, or whether it is served; `None` when there is no such tenant. The next request
     /// obeys it.
     pub async fn change_tenant(
         &self,
@@ -149,11 +151,12 @@ impl Catalog {
                 Some(Service::Resumed) => TenantState::Active,
                 Some(Service::Suspended) => TenantState::Suspended,
             };
-            sql("UPDATE tenants SET name = $2, state = $3, quotas = $4 WHERE tenant = $1")
+            sql("UPDATE tenants SET name = $2, state = $3, quotas = $4, statistics = $5 WHERE tenant = $1")
                 .bind(id.as_str())
                 .bind(change.name.clone().unwrap_or(before.name))
                 .bind(state.as_str())
                 .bind(json(&quotas))
+                .bind(change.statistics.unwrap_or(before.statistics).as_str())
                 .execute(tx.connection())
                 .await?;
             draft.objects.extend(changes(&id, &change));
@@ -241,6 +244,7 @@ fn changes(id: &TenantId, change: &TenantChange) -> Vec<Object> {
         let limit = limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
         Object::new("quota", format!("{quota}={limit}"))
     }));
+    objects.extend(change.statistics.map(|statistics| Object::new("statistics", statistics.as_str())));
     objects
 }
 
@@ -251,6 +255,13 @@ pub(crate) fn state_of(row: &Row, column: &'static str) -> Result<TenantState> {
     known.ok_or_else(|| corrupt("a tenant's state", text))
 }
 
+/// What a tenant's scores are counted over, in a row of its table.
+pub(crate) fn statistics_of(row: &Row) -> Result<Statistics> {
+    let text = row.text("statistics")?;
+    let known = Statistics::ALL.into_iter().find(|statistics| statistics.as_str() == text);
+    known.ok_or_else(|| corrupt("a tenant's statistics", text))
+}
+
 /// What the tenant holds, in a row of its table.
 pub(crate) fn held_of(row: &Row) -> Result<Held> {
     Ok(Held { documents: row.u64("documents")?, text_bytes: row.u64("text_bytes")?, chunks: row.u64("chunks")? })
@@ -259,7 +270,7 @@ pub(crate) fn held_of(row: &Row) -> Result<Held> {
 pub(crate) async fn find(connection: &mut Connection, id: &TenantId) -> Result<Option<Tenant>> {
     let row =
         sql("SELECT t.tenant, t.name, t.created_at, t.seq, t.state, t.quotas, t.documents, t.text_bytes, t.chunks,
-                t.removed, g.generation
+                t.removed, t.statistics, g.generation
          FROM tenants t LEFT JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
          WHERE t.tenant = $1")
         .bind(id.as_str())
@@ -277,6 +288,7 @@ fn tenant_of(row: &Row) -> Result<Tenant> {
         state: state_of(row, "state")?,
         held: held_of(row)?,
         quotas: row.json("quotas")?,
+        statistics: statistics_of(row)?,
         live_generation: row.name_or_null("generation")?,
         removed: row.json("removed")?,
     })

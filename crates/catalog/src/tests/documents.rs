@@ -8,7 +8,9 @@ async fn a_document_reads_back_as_it_was_written(on: On) {
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let text = format!("First paragraph.\n\n{}\n\nLast: é 語 🦀.", "Long. ".repeat(5_000));
-    let new = NewDocument { modified_at: Some(Timestamp(5)), ..document("a/b.md", &text) };
+    let attributes = r#"{"draft": false, "lang": "en", "tags": ["a", "b"], "year": 2024, "weight": 0.5}"#;
+    let attributes = serde_json::from_str(attributes).unwrap();
+    let new = NewDocument { modified_at: Some(Timestamp(5)), attributes, ..document("a/b.md", &text) };
     let written = put(&home.catalog, &scope, new.clone()).await;
     assert_eq!((written.value.version, written.value.change), (VersionNo(1), Change::Created));
     let read = home.catalog.document(&scope, &new.id).await.unwrap().unwrap();
@@ -131,11 +133,7 @@ async fn what_cannot_be_right_is_refused(on: On) {
         (wrong(|new| new.embeddings[0].1[0] = f16::NAN), ErrorKind::Invalid, "finite"),
         (wrong(|new| new.embeddings.clear()), ErrorKind::Conflict, "2 chunks have no vector"),
         (wrong(|new| new.title = "x".repeat(2_000)), ErrorKind::Invalid, "the limit is 1024"),
-        (
-            wrong(|new| new.attributes = (0..65).map(|n| (n.to_string(), String::new())).collect()),
-            ErrorKind::Invalid,
-            "65",
-        ),
+        (wrong(|new| new.attributes = (0..65).map(|n| (n.to_string(), "".into())).collect()), ErrorKind::Invalid, "65"),
     ] {
         let error = home.catalog.put_document(&scope, new, draft("document.put")).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");

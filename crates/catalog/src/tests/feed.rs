@@ -125,7 +125,7 @@ async fn the_live_table_has_everything_from_zero_and_only_the_new_later(on: On) 
     let all = home.catalog.live_changes(&scope, Seq(0)).await.unwrap();
     assert_eq!((all.seq, all.documents.len(), all.acls.len()), (Seq(2), 2, 2));
     assert_eq!(all.documents[0].source.as_deref(), Some("handbook"));
-    assert_eq!(all.documents[0].attributes["lang"], "en");
+    assert_eq!(all.documents[0].attributes["lang"], "en".into());
     let later = home.catalog.live_changes(&scope, Seq(1)).await.unwrap();
     assert_eq!((later.seq, later.documents.len(), later.acls.len()), (Seq(2), 1, 1));
     put(&home.catalog, &scope, document("c", "x")).await;

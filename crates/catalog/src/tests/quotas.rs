@@ -286,6 +286,21 @@ async fn quotas_are_set_lifted_and_held_against_what_makes_sense(on: On) {
     assert!(nobody.unwrap().is_none());
 }
 
+async fn what_scores_are_counted_over_is_set_recorded_and_asked_for(on: On) {
+    let home = on.home_with_tenants().await;
+    let answering = async || home.catalog.answering(&admin("acme")).await.unwrap();
+    assert_eq!(answering().await.statistics, Statistics::Live, "until somebody says otherwise");
+    let strict = TenantChange { statistics: Some(Statistics::Visible), ..TenantChange::default() };
+    assert_eq!(change(&home, strict).await.unwrap().statistics, Statistics::Visible);
+    assert_eq!(change(&home, quotas(&[])).await.unwrap().statistics, Statistics::Visible, "what is not named stays");
+    let answered = answering().await;
+    assert_eq!(answered.statistics, Statistics::Visible);
+    assert_eq!(answered.generation, home.catalog.live_generation(&admin("acme")).await.unwrap());
+    let leaf = home.catalog.leaves(&admin("acme"), 1, 1).await.unwrap().remove(0);
+    let leaf: serde_json::Value = serde_json::from_slice(&leaf.bytes).unwrap();
+    assert_eq!((&leaf["objects"][1]["kind"], &leaf["objects"][1]["id"]), (&"statistics".into(), &"visible".into()));
+}
+
 const BACK_TO_THE_SCHEMA_BEFORE: &str = "ALTER TABLE tenants DROP COLUMN state; ALTER TABLE tenants DROP COLUMN quotas;
      ALTER TABLE tenants DROP COLUMN text_bytes; ALTER TABLE tenants DROP COLUMN chunks;
      ALTER TABLE tenants DROP COLUMN removed; DROP TABLE usage; DELETE FROM _sqlx_migrations WHERE version = 3;";
@@ -348,4 +363,5 @@ on_both! {
     what_is_used_is_counted_by_the_transaction_that_records_it,
     only_the_last_thirty_days_are_told,
     quotas_are_set_lifted_and_held_against_what_makes_sense,
+    what_scores_are_counted_over_is_set_recorded_and_asked_for,
 }

@@ -32,7 +32,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
                 chunks,
                 embeddings,
                 uri: Some(format!("https://example.org/quri/{round}")),
-                attributes: BTreeMap::from([("team".into(), format!("qattribute {round}"))]),
+                attributes: BTreeMap::from([("team".into(), format!("qattribute {round}").into())]),
                 source: Some("qsource".into()),
                 acl: acl(&[&format!("user:qentry{number}")], &[]),
                 ..base

@@ -11,16 +11,6 @@ use crate::lexical::language::Language;
 use crate::lexical::part::Part;
 use crate::words::{FIELDS, LANGUAGE};
 
-/// Which rows BM25 counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Counted {
-    /// Every live row of the tenant: scores mean the same for all who ask.
-    #[default]
-    Live,
-    /// The rows that the asker may see: nothing about the others can be inferred from scores.
-    Visible,
-}
-
 /// One segment's part, and which of its rows count.
 pub(crate) struct Shelf<'a> {
     pub(crate) part: &'a Part,

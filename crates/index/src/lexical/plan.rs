@@ -82,7 +82,7 @@ impl Plan {
 }
 
 /// The query's words by what they come to in the rows' languages, with how often the query has each.
-fn distinct_words(query: &LexicalQuery, corpus: &Corpus<'_>) -> tantivy::Result<BTreeMap<Vec<String>, u32>> {
+pub(crate) fn distinct_words(query: &LexicalQuery, corpus: &Corpus<'_>) -> tantivy::Result<BTreeMap<Vec<String>, u32>> {
     let mut distinct = BTreeMap::new();
     if query.repeated_words().is_empty() {
         return Ok(distinct);

@@ -7,7 +7,6 @@ use catena_domain::limits;
 
 use crate::analyser::{Analyser, Go, Word};
 use crate::error::IndexError;
-use crate::lexical::corpus::Counted;
 use crate::words;
 
 /// What becomes of a word that no visible row has.
@@ -29,7 +28,6 @@ pub struct LexicalQuery {
     phrases: Vec<Vec<String>>,
     prefixes: Vec<String>,
     typos: Typos,
-    counted: Counted,
 }
 
 impl LexicalQuery {
@@ -87,21 +85,9 @@ impl LexicalQuery {
         Self { typos, ..self }
     }
 
-    /// The same, scored by statistics over other rows.
-    #[must_use]
-    pub fn counting(self, counted: Counted) -> Self {
-        Self { counted, ..self }
-    }
-
     /// The words, in lower case and without accents.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(|(word, _)| word.form.as_str())
-    }
-
-    /// Which rows scores are counted over.
-    #[must_use]
-    pub fn counted(&self) -> Counted {
-        self.counted
     }
 
     /// Whether there is nothing to look for.

@@ -76,21 +76,34 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
+/// A query, and over which rows its scores are counted.
+#[derive(Debug, Clone)]
+struct Asked {
+    query: LexicalQuery,
+    counted: Counted,
+}
+
+impl From<LexicalQuery> for Asked {
+    fn from(query: LexicalQuery) -> Self {
+        Self { query, counted: Counted::Live }
+    }
+}
+
 /// A query of words, sometimes with phrases and prefixes.
-fn some_query() -> impl Strategy<Value = LexicalQuery> {
+fn some_query() -> impl Strategy<Value = Asked> {
     let words = prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..6);
     let phrase = prop::collection::vec(prop::sample::select(WORDS.to_vec()), 1..3);
     let counted = prop::sample::select(vec![Counted::Live, Counted::Visible]);
     (words, prop::option::of(phrase), prop::option::of(prop::sample::select(vec!["ke", "river", "x"])), counted)
         .prop_map(|(words, phrase, prefix, counted)| {
-            let mut query = LexicalQuery::parse(&words.join(" ")).counting(counted);
+            let mut query = LexicalQuery::parse(&words.join(" "));
             if let Some(phrase) = phrase {
                 query = query.with_phrase(&phrase.join(" ")).unwrap();
             }
-            match prefix.filter(|prefix| prefix.len() > 1) {
-                Some(prefix) => query.with_prefix(prefix).unwrap(),
-                None => query,
+            if let Some(prefix) = prefix.filter(|prefix| prefix.len() > 1) {
+                query = query.with_prefix(prefix).unwrap();
             }
+            Asked { query, counted }
         })
 }
 
@@ -134,8 +147,8 @@ impl Built {
 /// What the arm finds in some segments, and what it says when it is asked for every row's score.
 type Answer = (Vec<(RowKey, u32)>, BTreeMap<RowKey, u32>);
 
-fn ask(segments: &[Built], query: &LexicalQuery, limit: usize) -> Answer {
-    let strict = query.counted() == Counted::Visible;
+fn ask(segments: &[Built], Asked { query, counted }: &Asked, limit: usize) -> Answer {
+    let strict = *counted == Counted::Visible;
     let shelf = |built: &'_ Built| {
         built
             .rows
@@ -210,9 +223,9 @@ impl<'a> Naive<'a> {
 }
 
 /// Every visible row with a score, best first.
-fn naive(rows: &[Row], query: &LexicalQuery) -> Vec<(RowKey, u32)> {
+fn naive(rows: &[Row], Asked { query, counted }: &Asked) -> Vec<(RowKey, u32)> {
     let rows: Vec<Naive<'_>> = rows.iter().map(Naive::of).collect();
-    let strict = query.counted() == Counted::Visible;
+    let strict = *counted == Counted::Visible;
     let counted: Vec<&Naive<'_>> =
         rows.iter().filter(|naive| if strict { naive.row.visible } else { naive.row.live }).collect();
     let languages: BTreeSet<Language> =
@@ -294,8 +307,9 @@ proptest! {
     fn strictly_counted_nothing_that_is_hidden_changes_an_answer(
         rows in some_rows(), query in some_query(), others in 1_u64..1_000, typo in prop::sample::select(vec!["lantren", "orchyd", "zebra"]),
     ) {
-        let query = query.counting(Counted::Visible).with_prefix("la").unwrap();
-        let mistyped = LexicalQuery::parse(typo).counting(Counted::Visible);
+        let strictly = |query| Asked { query, counted: Counted::Visible };
+        let query = strictly(query.query.with_prefix("la").unwrap());
+        let mistyped = strictly(LexicalQuery::parse(typo));
         let changed: Vec<Row> = rows.iter().enumerate().map(|(at, row)| match row.visible {
             true => row.clone(),
             false => another(row, others + at as u64, &format!("{typo} lanyard orchyds zebras")),
@@ -381,7 +395,7 @@ fn a_word_that_only_hidden_rows_have_takes_no_part_and_no_place_in_an_expansion(
     let mut rows = bodies("en", &["the configuration", "a confguretoon", "configured"]);
     rows[0].visible = false;
     for counted in [Counted::Live, Counted::Visible] {
-        let asked = |query: LexicalQuery| found(&rows, &query.counting(counted));
+        let asked = |query: LexicalQuery| found(&rows, &Asked { query, counted });
         assert_eq!(asked(LexicalQuery::parse("confguration")), [1], "a nearer word is hidden");
         assert_eq!(asked(LexicalQuery::default().with_prefix("configu").unwrap()), [2]);
     }

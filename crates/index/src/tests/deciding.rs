@@ -212,7 +212,7 @@ impl Side {
     /// The documents that the pre-filter takes for visible.
     fn seen(&self, scope: Option<&Scope>, now: Timestamp) -> Vec<u32> {
         let Some(scope) = scope else { return vec![] };
-        let visible = self.snapshot.visible(scope, &self.live, &Filter::default(), now);
+        let visible = self.snapshot.visible(scope, &self.live, &Filter::default(), Counted::Live, now);
         let rows = visible.segments.iter().flat_map(|segment| segment.visible.iter().collect::<Vec<_>>());
         rows.map(|row| self.snapshot.key(crate::RowId { segment: 0, row }).doc.0).collect()
     }

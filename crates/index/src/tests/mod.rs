@@ -4,12 +4,14 @@ mod child;
 mod cuts;
 mod damage;
 mod deciding;
+mod filtering;
 mod holding;
 mod kills;
 mod lists;
 mod merging;
 mod publishing;
 mod reference;
+mod remembering;
 mod searching;
 mod seeing;
 
@@ -23,8 +25,8 @@ use catena_domain::{AclId, DocNo, GenerationId, KeyId, RecipeId, Seq, TenantId, 
 use half::f16;
 
 use crate::{
-    Filter, Generation, Hit, Index, IndexError, LexicalQuery, LiveTable, QueryVector, RowInput, RowKey, Snapshot,
-    Visible,
+    Counted, Filter, Generation, Hit, Index, IndexError, LexicalQuery, LiveTable, QueryVector, RowInput, RowKey,
+    Snapshot, Visible,
 };
 
 const DIMENSION: usize = 8;
@@ -175,8 +177,8 @@ fn all_open(seq: u64, documents: &[(u32, u32)]) -> LiveTable {
     live(seq, documents.iter().map(|&(doc, version)| document(doc, version, OPEN)).collect())
 }
 
-fn seen(snapshot: &Snapshot, live: &LiveTable) -> Visible {
-    snapshot.visible(&ann(), live, &Filter::default(), NOW)
+fn seen(snapshot: &Snapshot, live: &LiveTable) -> Arc<Visible> {
+    snapshot.visible(&ann(), live, &Filter::default(), Counted::Live, NOW)
 }
 
 fn words(snapshot: &Snapshot, live: &LiveTable, query: &str) -> Vec<(RowKey, f32)> {

@@ -41,7 +41,8 @@ fn a_revocation_holds_at_once() {
 fn a_document_or_a_list_that_the_table_does_not_know_is_not_seen_by_anyone() {
     let (_fixture, snapshot) = two_documents();
     let administrator = scope_of("root", &[Right::Read, Right::Admin]);
-    let rows = |table: &LiveTable| snapshot.visible(&administrator, table, &Filter::default(), NOW).rows();
+    let rows =
+        |table: &LiveTable| snapshot.visible(&administrator, table, &Filter::default(), Counted::Live, NOW).rows();
     assert_eq!(rows(&all_open(1, &[(0, 1)])), 1);
     assert_eq!(rows(&all_open(1, &[(0, 1)]).with(Seq(2), vec![document(1, 1, 99)], vec![])), 1);
 }
@@ -51,7 +52,7 @@ fn the_service_and_other_tenants_see_nothing() {
     let (_fixture, snapshot) = two_documents();
     let table = all_open(1, &[(0, 1), (1, 1)]);
     for scope in [Scope::service(&tenant("acme")), Scope::service(&tenant("globex"))] {
-        assert_eq!(snapshot.visible(&scope, &table, &Filter::default(), NOW).rows(), 0);
+        assert_eq!(snapshot.visible(&scope, &table, &Filter::default(), Counted::Live, NOW).rows(), 0);
     }
     let foreign = Credential {
         key: KeyId::new("k2").unwrap(),
@@ -66,7 +67,7 @@ fn the_service_and_other_tenants_see_nothing() {
     let scope = foreign
         .enter(Entry { tenant: &globex, need: Right::Read, on_behalf: None, directory: Directory::default() })
         .unwrap();
-    let visible = snapshot.visible(&scope, &table, &Filter::default(), NOW);
+    let visible = snapshot.visible(&scope, &table, &Filter::default(), Counted::Live, NOW);
     assert_eq!((visible.rows(), visible.live_rows()), (0, 0));
     assert!(snapshot.lexical(&LexicalQuery::parse("key"), &visible, 10).unwrap().is_empty());
     assert!(snapshot.dense(&query_vector(1), &visible, 10).unwrap().is_empty());
@@ -87,7 +88,7 @@ fn hidden_rows_count_in_scores_and_dead_ones_do_not() {
 fn a_filter_takes_any_of_the_sources_and_every_attribute() {
     let (_fixture, snapshot) = two_documents();
     let attributes = |pairs: &[(&str, &str)]| {
-        Arc::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        Arc::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect())
     };
     let documents = vec![
         LiveDocument {
@@ -103,10 +104,11 @@ fn a_filter_takes_any_of_the_sources_and_every_attribute() {
             sources: sources.iter().map(|source| (*source).to_owned()).collect(),
             attributes: wanted
                 .iter()
-                .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()))
+                .map(|(name, values)| ((*name).to_owned(), values.iter().map(|&value| value.into()).collect()))
                 .collect(),
+            clause: None,
         };
-        let visible = snapshot.visible(&ann(), &table, &filter, NOW);
+        let visible = snapshot.visible(&ann(), &table, &filter, Counted::Live, NOW);
         let hits = snapshot.lexical(&LexicalQuery::parse("key"), &visible, 10).unwrap();
         hits.iter().map(|hit| snapshot.key(hit.row).doc.0).collect()
     };
