@@ -150,6 +150,7 @@ async fn ready(program: &Path, tenants: &[TenantId], template: &Template) -> any
         let service = Service::start(program, folder.path(), &[]).await?;
         let (listens, resident) = (watch.elapsed().as_secs_f64(), service.resident_kib()?);
         println!("a service with {} tenants listens after {listens:.2} s, {resident} KiB resident then", tenants.len());
+        service.stop().await?;
     }
     let empty = tempfile::tempdir()?;
     for _ in 0..2 {
@@ -157,6 +158,7 @@ async fn ready(program: &Path, tenants: &[TenantId], template: &Template) -> any
         let service = Service::start(program, empty.path(), &[]).await?;
         let (listens, resident) = (watch.elapsed().as_secs_f64(), service.resident_kib()?);
         println!("one without tenants listens after {listens:.2} s, {resident} KiB resident then");
+        service.stop().await?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! `catena doctor`: what a service would find here, what is missing, and how to mend it.
 //!
-//! Promises: looks only (what `--repair` does stands in [`verify`]), but for opening the data folder and asking identity providers for their keys, as a service
-//! would; each finding is one line, and each missing thing comes with the way to get it. Does not: keep or repair anything.
+//! Promises: looks only, but for opening the data folder and asking identity providers for their keys, as a service
+//! would; each finding is one line, and each missing thing comes with the way to get it. Does not: keep or repair
+//! anything, unless it is told to (`doctor/verify.rs`).
 
 mod verify;
 

@@ -357,10 +357,7 @@ pub(crate) async fn explain(
     if !administrator.principal().is_administrator() {
         return Err(Problem::missing_right(Right::Admin.as_str()));
     }
-    let asker = match on_behalf(body.on_behalf.take())? {
-        Some(whom) => caller.enter_as(&app, &tenant, Right::Read, Some(whom)).await?,
-        None => administrator.clone(),
-    };
+    let asker = caller.enter_as(&app, &tenant, Right::Read, on_behalf(body.on_behalf.take())?).await?;
     let document = DocumentId::new(&body.document)?;
     caller.trail.asked(body.query.as_bytes());
     let asked = asked(body)?;

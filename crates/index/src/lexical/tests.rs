@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use tantivy::fieldnorm::FieldNormReader;
 
 use super::*;
+use crate::Counted;
 use crate::analyser::Analyser;
 use crate::bits::Bits;
 use crate::row::RowInput;
@@ -276,7 +277,7 @@ proptest! {
     fn the_answer_is_that_of_scoring_every_visible_row_wherever_rows_lie(
         rows in some_rows(), query in some_query(), limit in 1_usize..30, cut in 0_usize..420,
     ) {
-        let query = query.with_typos(Typos::Off);
+        let query = Asked { query: query.query.with_typos(Typos::Off), ..query };
         let want = naive(&rows, &query);
         let (left, right) = rows.split_at(cut.min(rows.len()));
         // The greater keys come first, so that a later row may win among equals.
@@ -349,8 +350,8 @@ fn bodies(language: &str, bodies: &[&str]) -> Vec<Row> {
 }
 
 /// The documents that a query finds, best first.
-fn found(rows: &[Row], query: &LexicalQuery) -> Vec<u32> {
-    ask(&[Built::of(rows)], query, 10).0.into_iter().map(|(key, _)| key.doc.0).collect()
+fn found(rows: &[Row], query: impl Into<Asked>) -> Vec<u32> {
+    ask(&[Built::of(rows)], &query.into(), 10).0.into_iter().map(|(key, _)| key.doc.0).collect()
 }
 
 #[test]
@@ -358,7 +359,7 @@ fn a_word_is_found_in_the_inflections_of_each_rows_language() {
     let mut rows = bodies("de", &["Die Häuser stehen leer", "Der Schlüssel"]);
     rows.extend(bodies("es", &["", "", "La información está aquí"]).into_iter().skip(2));
     rows.extend(bodies("en", &["", "", "", "empty houses"]).into_iter().skip(3));
-    let find = |text| found(&rows, &LexicalQuery::parse(text).with_typos(Typos::Off));
+    let find = |text| found(&rows, LexicalQuery::parse(text).with_typos(Typos::Off));
     assert_eq!(find("Haus"), [0]);
     assert_eq!(find("house"), [3]);
     assert_eq!(find("informaciones"), [2]);
@@ -370,16 +371,16 @@ fn a_phrase_is_words_side_by_side_in_one_part_of_a_row() {
     let mut rows = bodies("en", &["rotate the signing keys", "keys for signing", "signing the keys", "keys"]);
     rows[3].input.title = "signing".to_owned();
     let query = LexicalQuery::default().with_phrase("Signing KEYS").unwrap();
-    assert_eq!(found(&rows, &query), [0]);
+    assert_eq!(found(&rows, query), [0]);
     let query = LexicalQuery::parse("keys").with_phrase("signing keys").unwrap();
-    assert_eq!(found(&rows, &query)[0], 0);
+    assert_eq!(found(&rows, query)[0], 0);
 }
 
 #[test]
 fn a_prefix_finds_words_that_begin_with_it_and_a_mistyped_word_its_neighbours() {
     let rows = bodies("en", &["configuration of the server", "configure it", "confuse"]);
     let find = |query: LexicalQuery| {
-        let mut found = found(&rows, &query);
+        let mut found = found(&rows, query);
         found.sort_unstable();
         found
     };
@@ -395,7 +396,7 @@ fn a_word_that_only_hidden_rows_have_takes_no_part_and_no_place_in_an_expansion(
     let mut rows = bodies("en", &["the configuration", "a confguretoon", "configured"]);
     rows[0].visible = false;
     for counted in [Counted::Live, Counted::Visible] {
-        let asked = |query: LexicalQuery| found(&rows, &Asked { query, counted });
+        let asked = |query: LexicalQuery| found(&rows, Asked { query, counted });
         assert_eq!(asked(LexicalQuery::parse("confguration")), [1], "a nearer word is hidden");
         assert_eq!(asked(LexicalQuery::default().with_prefix("configu").unwrap()), [2]);
     }

@@ -68,7 +68,7 @@ fn the_service_and_other_tenants_see_nothing() {
         .enter(Entry { tenant: &globex, need: Right::Read, on_behalf: None, directory: Directory::default() })
         .unwrap();
     let visible = snapshot.visible(&scope, &table, &Filter::default(), Counted::Live, NOW);
-    assert_eq!((visible.rows(), visible.live_rows()), (0, 0));
+    assert_eq!((visible.rows(), visible.counted_rows()), (0, 0));
     assert!(snapshot.lexical(&LexicalQuery::parse("key"), &visible, 10).unwrap().is_empty());
     assert!(snapshot.dense(&query_vector(1), &visible, 10).unwrap().is_empty());
 }
