@@ -10,7 +10,7 @@ use catena_access::{Liveness, Scope};
 use catena_audit::{Chain, Draft, LeafRef, Object};
 use catena_catalog::DocumentState;
 use catena_domain::{DocumentId, GenerationId, RecipeId, Seq, VersionNo};
-use catena_index::{Hit, IndexError, LexicalQuery, QueryVector, RowId, SegmentPlan, Snapshot, TermPlan, Visible, Way};
+use catena_index::{Hit, IndexError, LexicalQuery, QueryVector, RowId, SegmentPlan, Snapshot, TermPlan, Visible};
 
 use crate::candidates::{Candidates, arm_limit};
 use crate::fuse::Fused;
@@ -39,8 +39,6 @@ pub struct Explained {
 pub struct SegmentExplained {
     /// Rows that the principal may see and the filter admits.
     pub visible: u64,
-    /// How the dense arm goes through it.
-    pub way: Way,
     /// Rows that the dense arm scored again in the highest precision.
     pub rescored: u64,
     /// The rest, for administrators.
@@ -70,7 +68,6 @@ impl Explained {
         let told_all = scope.principal().is_administrator();
         let segment = |plan: SegmentPlan| SegmentExplained {
             visible: plan.visible,
-            way: plan.dense.way,
             rescored: plan.dense.rescored,
             whole: told_all.then_some(plan),
         };

@@ -139,7 +139,7 @@ pub(crate) async fn run(arguments: ExplainArguments) -> anyhow::Result<Ended> {
 
 #[derive(Deserialize)]
 struct Dense {
-    way: String,
+    way: Option<String>,
     rescored: u64,
     looked_at: Option<u64>,
 }
@@ -175,7 +175,7 @@ impl Explained {
             let Dense { way, rescored, looked_at } = segment.dense;
             let (rows, live) = (number(segment.rows), number(segment.live));
             let (visible, rescored) = (segment.visible.to_string(), rescored.to_string());
-            [or_dash(segment.segment), rows, live, visible, way, number(looked_at), rescored]
+            [or_dash(segment.segment), rows, live, visible, or_dash(way), number(looked_at), rescored]
         });
         let terms = self.terms.into_iter().map(|term| [term.term, term.visible.to_string(), number(term.live)]);
         let stages: Vec<String> = self.stages_ms.iter().map(|(stage, ms)| format!("{stage} {ms}")).collect();

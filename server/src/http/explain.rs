@@ -53,11 +53,12 @@ pub(crate) struct SegmentBody {
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
 pub(crate) struct DenseBody {
-    /// `scan`, `coarse` or `clusters`.
-    way: &'static str,
-    /// Rows that it may score again in a higher precision.
+    /// Rows that it scored in the highest precision.
     rescored: u64,
-    /// Rows that it looks at; for administrators, like the next one.
+    /// `nothing`, `scan` or `lists`; for administrators, like the next ones: it depends on rows that others do not see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    way: Option<&'static str>,
+    /// Rows that it looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     looked_at: Option<u64>,
     /// Why this way.
@@ -112,10 +113,10 @@ impl ExplainedBody {
 
 impl From<SegmentExplained> for SegmentBody {
     fn from(segment: SegmentExplained) -> Self {
-        let SegmentExplained { visible, way, rescored, whole } = segment;
+        let SegmentExplained { visible, rescored, whole } = segment;
         let dense = DenseBody {
-            way: way.as_str(),
             rescored,
+            way: whole.as_ref().map(|plan| plan.dense.way.as_str()),
             looked_at: whole.as_ref().map(|plan| plan.dense.looked_at),
             why: whole.as_ref().map(|plan| plan.dense.why),
         };

@@ -62,13 +62,16 @@ impl Catalog {
                      ORDER BY created_at, tenant, job LIMIT 1)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
-                "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $2,
-                                 started_at = coalesce(started_at, $1)
-                 WHERE (tenant, job) IN (
+                // Materialized, so that it is asked once. Asked again for another row, as some plans do, it would pass over
+                // the job that this very statement has taken, and take the next one too.
+                "WITH next AS MATERIALIZED (
                      SELECT tenant, job FROM jobs
                      WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)
                        AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
                      ORDER BY created_at, tenant, job LIMIT 1 FOR UPDATE SKIP LOCKED)
+                 UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $2,
+                                 started_at = coalesce(started_at, $1)
+                 WHERE (tenant, job) IN (SELECT tenant, job FROM next)
                  RETURNING tenant, attempt, job, kind, state, done, total, note, error, created_at, started_at,
                            finished_at",
             )
