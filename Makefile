@@ -49,10 +49,10 @@ bench-embed: ## Measure embedding beside the bare loop and Python, a query under
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 	$(MEASURED)/catena-bench-embed --program $(MEASURED)/catena --python $(PYTHON) $(ARGS)
 
-bench-index: ## Measure searching, filters, building and idle tenants beside other indexes; ARGS=--quick in a minute.
+bench-index: ## Measure searching, filters, words and building beside other indexes; ARGS=--quick in a minute.
 	$(PYTHON) deploy/provision/provision.py --with-benches
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
-	$(MEASURED)/catena-bench-index --program $(MEASURED)/catena --python $(PYTHON) $(ARGS)
+	$(MEASURED)/catena-bench-index --python $(PYTHON) $(ARGS)
 
 bench-tenants: provision ## Measure tenants at rest: memory, the first query of a cold one, the time to ready.
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)

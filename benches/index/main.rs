@@ -1,6 +1,6 @@
-//! How does the index do beside its peers? Speed and recall, filters, words, building, and tenants at rest.
+//! How does the index do beside its peers? Speed and recall, filters, words, and building.
 //!
-//! Each question is a file: `dense`, `filtered`, `lexical`, `building`, `tenants`. All of it runs in this process, on one
+//! Each question is a file: `dense`, `filtered`, `lexical`, `building`; tenants at rest are `benches/tenants.rs`. All of it runs in this process, on one
 //! thread, against the index's own interface; peers are Python packages in processes of their own, on one thread too, and
 //! one that is not installed is left out with a sentence that says so. Rounds alternate, so that what else the machine does
 //! hits both sides. What can be made again (vectors, exact answers, peers' indexes) is kept in the cache folder.
@@ -16,14 +16,12 @@ mod filtered;
 mod lexical;
 mod ours;
 mod peer;
-mod served;
-mod tenants;
 mod truth;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, ValueEnum};
 
 use crate::data::{Data, Extent};
 use crate::ours::Kept;
@@ -32,25 +30,9 @@ use crate::peer::Python;
 /// Rows of a quick run, and which share of the collections it takes.
 const QUICK_ROWS: usize = 3_000;
 const QUICK_STEP: usize = 20;
-const QUICK_TENANTS: usize = 50;
 
 #[derive(Parser)]
 struct Arguments {
-    #[command(subcommand)]
-    alone: Option<Alone>,
-    #[command(flatten)]
-    whole: Whole,
-}
-
-/// One measurement, in this process.
-#[derive(Subcommand)]
-enum Alone {
-    /// Tenants that are asked once each, and what memory they keep.
-    Once(tenants::Once),
-}
-
-#[derive(clap::Args)]
-struct Whole {
     /// The folder that holds the collections.
     #[arg(long, env = "CATENA_BENCH_DATA")]
     data: Option<PathBuf>,
@@ -78,15 +60,6 @@ struct Whole {
     /// Only these peers, by the first word of their name, and with `none` no peer; without it, all of them.
     #[arg(long = "peer", value_delimiter = ',')]
     peers: Vec<String>,
-    /// Tenants at rest.
-    #[arg(long, default_value_t = 10_000)]
-    tenants: usize,
-    /// Measure tenants at rest in a whole service too, which takes a while to fill.
-    #[arg(long)]
-    service: bool,
-    /// The program that serves.
-    #[arg(long, default_value = "target/debug/catena")]
-    program: PathBuf,
     /// Take our index from the last run, when only searching has changed since.
     #[arg(long)]
     keep: bool,
@@ -102,7 +75,6 @@ enum Part {
     Filtered,
     Lexical,
     Building,
-    Tenants,
 }
 
 /// What all questions need to know.
@@ -114,9 +86,6 @@ struct Settings {
     /// The same for the indexes over so many rows, which two questions are asked of.
     rows_kept: Kept,
     peers: Vec<String>,
-    tenants: usize,
-    /// The program to start, if a whole service is to be measured.
-    service: Option<PathBuf>,
 }
 
 impl Settings {
@@ -126,22 +95,12 @@ impl Settings {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { alone, whole } = Arguments::parse();
-    match alone {
-        None => run(whole),
-        Some(Alone::Once(once)) => {
-            println!("{}", serde_json::to_string(&tenants::once(&once)?)?);
-            Ok(())
-        }
-    }
-}
-
-fn run(whole: Whole) -> anyhow::Result<()> {
+    let whole = Arguments::parse();
     let folder = whole.data.context("name the folder of collections with --data or CATENA_BENCH_DATA")?;
-    let (extent, rows, rounds, tenants) = if whole.quick {
-        (Extent::Sample(QUICK_STEP), vec![QUICK_ROWS], 1, QUICK_TENANTS)
+    let (extent, rows, rounds) = if whole.quick {
+        (Extent::Sample(QUICK_STEP), vec![QUICK_ROWS], 1)
     } else {
-        (Extent::Whole, whole.rows, whole.rounds, whole.tenants)
+        (Extent::Whole, whole.rows, whole.rounds)
     };
     let kept = if whole.keep { Kept::Reuse } else { Kept::BuildAnew };
     let mut settings = Settings {
@@ -151,8 +110,6 @@ fn run(whole: Whole) -> anyhow::Result<()> {
         kept,
         rows_kept: kept,
         peers: whole.peers,
-        tenants,
-        service: whole.service.then_some(whole.program),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let data = runtime.block_on(Data::load(&folder, &whole.model, &whole.cache, extent))?;
@@ -172,7 +129,6 @@ fn run(whole: Whole) -> anyhow::Result<()> {
             Part::Filtered => filtered::measure(&settings, &data)?,
             Part::Lexical => lexical::measure(&settings, &data)?,
             Part::Building => building::measure(&settings, &data)?,
-            Part::Tenants => runtime.block_on(tenants::measure(&settings, &data))?,
         }
     }
     Ok(())

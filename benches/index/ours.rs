@@ -119,52 +119,11 @@ pub(crate) fn merge_all(generation: &Generation, live: &LiveTable) -> anyhow::Re
     Ok(written)
 }
 
-/// Many tenants' indexes below one folder, of which some are kept open.
-pub(crate) struct Tenants {
-    index: Index,
-    recipe: RecipeId,
-    dimension: usize,
-}
-
-impl Tenants {
-    pub(crate) fn new(folder: &Path, dimension: usize, open_max: NonZeroUsize) -> anyhow::Result<Self> {
-        Ok(Self { index: Index::new(folder.to_owned(), open_max), recipe: RecipeId::new(TENANT)?, dimension })
-    }
-
-    pub(crate) fn name(number: usize) -> String {
-        format!("{TENANT}-{number}")
-    }
-
-    fn generation(&self, tenant: &str) -> anyhow::Result<Arc<Generation>> {
-        let scope = Scope::service(&TenantId::new(tenant)?);
-        Ok(self.index.generation(&scope, &GenerationId::new(GENERATION)?, &self.recipe, self.dimension)?)
-    }
-
-    /// Makes a tenant's index of these rows, unless it is there.
-    pub(crate) fn make(&self, tenant: &str, rows: Vec<RowInput>) -> anyhow::Result<()> {
-        let generation = self.generation(tenant)?;
-        if generation.snapshot().rows() == rows.len() { Ok(()) } else { Ok(generation.publish(rows, Seq(1))?) }
-    }
-
-    /// Asks a tenant's index both ways, opening it if it is closed. How many rows were found.
-    pub(crate) fn ask(
-        &self,
-        tenant: &str,
-        live: &LiveTable,
-        vector: &QueryVector,
-        words: &LexicalQuery,
-        limit: usize,
-    ) -> anyhow::Result<usize> {
-        let snapshot = self.generation(tenant)?.snapshot();
-        let visible = snapshot.visible(&reader(tenant, &[])?, live, &Filter::default(), Counted::Live, clock::now());
-        let near = snapshot.dense(vector, &visible, limit)?;
-        Ok(near.len() + snapshot.lexical(words, &visible, limit)?.len())
-    }
-}
-
 /// The generation of the one tenant whose index lies below `folder`.
 fn generation(folder: &Path, dimension: usize) -> anyhow::Result<Arc<Generation>> {
-    Tenants::new(folder, dimension, NonZeroUsize::MIN)?.generation(TENANT)
+    let index = Index::new(folder.to_owned(), NonZeroUsize::MIN);
+    let (tenant, recipe) = (TenantId::new(TENANT)?, RecipeId::new(TENANT)?);
+    Ok(index.generation(&Scope::service(&tenant), &GenerationId::new(GENERATION)?, &recipe, dimension)?)
 }
 
 /// A row for the index.

@@ -1,10 +1,10 @@
 //! What the index is built from, and the live table that decides what in it may be seen.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use catena_access::{Attributes, LiveChanges, LiveDocument, Liveness, Scope};
+use catena_access::{Attribute, Attributes, LiveChanges, LiveDocument, Liveness, Scope};
 use catena_domain::{AclId, DocNo, RecipeId, Seq, Span, TenantId, VersionNo};
 
 use crate::Catalog;
@@ -121,8 +121,8 @@ async fn rows_of(
 ) -> Result<Vec<IndexRow>> {
     let (doc, version) = (DocNo(document.u32("doc")?), VersionNo(document.u32("version")?));
     let title = document.text("title")?;
-    let attributes: BTreeMap<String, String> = document.json("attributes")?;
-    let lang = attributes.get(LANG);
+    let attributes: Attributes = document.json("attributes")?;
+    let lang = attributes.get(LANG).and_then(Attribute::text);
     let found = sql("SELECT c.chunk, c.start_byte, c.end_byte, c.headings, e.vector
          FROM chunks c
          LEFT JOIN embeddings e ON e.tenant = c.tenant AND e.recipe = c.recipe AND e.hash = c.hash
@@ -149,7 +149,7 @@ async fn rows_of(
             title: title.clone(),
             headings: row.json("headings")?,
             body: span.of(&text).ok_or_else(|| damaged("the span"))?.to_owned(),
-            lang: lang.cloned(),
+            lang: lang.map(str::to_owned),
             vector: vector_of(&row.blob("vector").map_err(|_| damaged("the vector"))?)?,
         });
     }

@@ -5,6 +5,7 @@ mod cuts;
 mod damage;
 mod deciding;
 mod filtering;
+mod golden;
 mod holding;
 mod kills;
 mod lists;
