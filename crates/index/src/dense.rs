@@ -8,8 +8,9 @@
 //! further, down to every row.
 
 use catena_domain::RecipeId;
+use catena_kernels::PlaneQuery;
 
-use crate::coarse::{Planes, Prospect};
+use crate::coarse::{Prospect, planes};
 use crate::error::IndexError;
 use crate::plan::{Plan, Way};
 use crate::row::{Hit, RowId};
@@ -41,7 +42,7 @@ pub struct Effort(f32);
 
 impl Effort {
     /// What answers are found with.
-    pub const USUAL: Self = Self(13.0);
+    pub const USUAL: Self = Self(13.5);
 
     /// Another effort, for measuring.
     #[must_use]
@@ -169,7 +170,7 @@ impl<'a> Search<'a> {
 
     /// Walks the lists of some segments, whichever promises most first.
     fn walk(&mut self, segments: &[usize], Effort(reach): Effort) {
-        let planes = Planes::new(self.query);
+        let planes = planes(self.query);
         let mut lists: Vec<(f32, usize, Prospect)> = Vec::new();
         for &at in segments {
             let Some(coarse) = self.segment(at).coarse() else { continue };
@@ -193,29 +194,29 @@ impl<'a> Search<'a> {
     }
 
     /// Visits lists, best first, until one has nothing to offer.
-    fn visit_all(&mut self, lists: &[(f32, usize, Prospect)], planes: &Planes) {
-        let mut sums = Vec::new();
+    fn visit_all(&mut self, lists: &[(f32, usize, Prospect)], planes: &PlaneQuery) {
+        let mut marks = Vec::new();
         for &(bound, at, list) in lists {
             if bound < self.bar() {
                 return;
             }
-            self.visit(at, list, planes, &mut sums);
+            self.visit(at, list, planes, &mut marks);
         }
     }
 
     /// Looks at the visible rows of a list that seem to reach the best.
-    fn visit(&mut self, at: usize, list: Prospect, planes: &Planes, sums: &mut Vec<u32>) {
+    fn visit(&mut self, at: usize, list: Prospect, planes: &PlaneQuery, marks: &mut Vec<u8>) {
         let Some(coarse) = self.segment(at).coarse() else { return };
         let visible = &self.visible.segments[at].visible;
         let bar = self.bar() - DOUBT * list.spread;
         let rows = &mut self.rows;
         rows.clear();
-        coarse.estimate(planes, list, bar, sums, |row| {
+        let looked_at = coarse.estimate(planes, list, bar, marks, |row| {
             if visible.has(row) {
                 rows.push(row);
             }
         });
-        self.tallies[at].looked_at += sums.len() as u64;
+        self.tallies[at].looked_at += looked_at as u64;
         self.look(at);
     }
 

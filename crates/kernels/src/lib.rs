@@ -12,4 +12,4 @@ mod planes;
 pub use dot_f16::dot_f16;
 pub use dot_i8::{dot_i8, dot_i8_rows};
 pub use map::Map;
-pub use planes::{BLOCK_ROWS, PLANES, plane_sums};
+pub use planes::{BLOCK_ROWS, PLANES, PlaneQuery, reaching};

@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use catena_kernels::{BLOCK_ROWS, Map, dot_i8_rows, plane_sums};
+use catena_kernels::{BLOCK_ROWS, Map, PlaneQuery, dot_i8_rows, reaching};
 
 use super::NO_ROW;
-use super::query::Planes;
 use crate::error::IndexError;
 use crate::vectors::{ALIGN_BYTES, Direction};
 
@@ -28,7 +27,7 @@ impl Layout {
     }
 
     /// The bytes of each part, in their order: head, centres, steps, spreads, starts, rows, weights, leanings, bits.
-    fn parts(self) -> [usize; 9] {
+    fn parts(self) -> [usize; PARTS] {
         let (list, place) = (self.lists * size_of::<u32>(), self.places() * size_of::<u32>());
         let (starts, bits) = (list + size_of::<u32>(), self.places() * self.words() * size_of::<u64>());
         [ALIGN_BYTES, self.lists * self.dimension, list, list, starts, place, place, place, bits]
@@ -53,11 +52,13 @@ const ROWS: usize = 5;
 const WEIGHTS: usize = 6;
 const LEANINGS: usize = 7;
 const BITS: usize = 8;
+const PARTS: usize = 9;
 
 /// The lists of a sealed segment.
 pub(crate) struct Coarse {
     map: Map,
     layout: Layout,
+    parts: [Range<usize>; PARTS],
     every_list: Vec<u32>,
 }
 
@@ -81,7 +82,8 @@ impl Coarse {
         if layout.lists > most || layout.blocks > most || layout.bytes() != map.len() {
             return Err(corrupt("its length does not fit its lists"));
         }
-        let coarse = Self { map, layout, every_list: (0..lists).collect() };
+        let parts = std::array::from_fn(|part| layout.part(part));
+        let coarse = Self { map, layout, parts, every_list: (0..lists).collect() };
         let starts = coarse.starts();
         let whole = starts.first() == Some(&0) && starts.last() == Some(&blocks) && starts.is_sorted();
         let held = coarse.part::<u32>(ROWS).iter().filter(|&&row| row != NO_ROW);
@@ -106,40 +108,27 @@ impl Coarse {
         })
     }
 
-    /// Shows the rows of a list whose cosine with the query seems to reach `bar`.
+    /// Shows the rows of a list whose cosine with the query seems to reach `bar`; says how many places it looked at.
     pub(crate) fn estimate(
         &self,
-        planes: &Planes,
+        query: &PlaneQuery,
         Prospect { list, base, .. }: Prospect,
         bar: f32,
-        sums: &mut Vec<u32>,
+        marks: &mut Vec<u8>,
         mut see: impl FnMut(u32),
-    ) {
+    ) -> usize {
         let places = self.places(list);
         let words = self.layout.words();
-        sums.resize(places.len(), 0);
-        plane_sums(&self.part(BITS)[places.start * words..places.end * words], &planes.bits, sums);
+        let bits = &self.part(BITS)[places.start * words..places.end * words];
+        let (weights, leanings) = (&self.part(WEIGHTS)[places.clone()], &self.part(LEANINGS)[places.clone()]);
+        marks.resize(places.len() / BLOCK_ROWS, 0);
+        reaching(bits, weights, leanings, query, bar - base, marks);
         let rows = &self.part::<u32>(ROWS)[places.clone()];
-        let weights = &self.part::<f32>(WEIGHTS)[places.clone()];
-        let leanings = &self.part::<f32>(LEANINGS)[places];
-        let blocks = sums.chunks_exact(BLOCK_ROWS).zip(rows.chunks_exact(BLOCK_ROWS));
-        let factors = weights.chunks_exact(BLOCK_ROWS).zip(leanings.chunks_exact(BLOCK_ROWS));
-        let bar = bar - base;
-        for ((sums, rows), (weights, leanings)) in blocks.zip(factors) {
-            let mut passed = 0_u32;
-            for at in 0..BLOCK_ROWS {
-                let product = planes.step * sums[at] as f32 - planes.offset;
-                let estimate = weights[at] * product + leanings[at] * planes.low;
-                passed |= u32::from(estimate >= bar) << at;
-            }
-            while passed != 0 {
-                let row = rows[passed.trailing_zeros() as usize];
-                passed &= passed - 1;
-                if row != NO_ROW {
-                    see(row);
-                }
-            }
+        for (rows, &mark) in rows.chunks_exact(BLOCK_ROWS).zip(&*marks).filter(|(_, mark)| **mark != 0) {
+            let reaching = rows.iter().enumerate().filter(|(at, row)| mark >> at & 1 == 1 && **row != NO_ROW);
+            reaching.for_each(|(_, &row)| see(row));
         }
+        places.len()
     }
 
     /// The places of a list.
@@ -154,7 +143,7 @@ impl Coarse {
     }
 
     fn part<T: bytemuck::AnyBitPattern>(&self, part: usize) -> &[T] {
-        bytemuck::cast_slice(&self.map[self.layout.part(part)])
+        bytemuck::cast_slice(&self.map[self.parts[part].clone()])
     }
 }
 
@@ -173,7 +162,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn into_bytes(self, layout: Layout) -> Vec<u8> {
         let head = [layout.lists as u32, layout.blocks as u32];
-        let parts: [&[u8]; 9] = [
+        let parts: [&[u8]; PARTS] = [
             bytemuck::cast_slice(&head),
             bytemuck::cast_slice(&self.centres),
             bytemuck::cast_slice(&self.steps),

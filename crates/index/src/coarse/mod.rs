@@ -18,7 +18,7 @@ mod query;
 
 pub(crate) use build::build;
 pub(crate) use layout::{Coarse, Prospect};
-pub(crate) use query::Planes;
+pub(crate) use query::planes;
 
 /// Rows from which on a segment has the file. Below, a scan of all rows is as fast.
 pub(crate) const FROM_ROWS: u32 = 8_192;
