@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use anyhow::Context as _;
-use catena_index::{LexicalQuery, QueryVector, RowInput, Snapshot, Visible};
+use catena_index::{Effort, LexicalQuery, QueryVector, RowInput, Snapshot, Visible};
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::thread::{self, Priority};
 
@@ -131,7 +131,7 @@ impl<'a> Asked<'a> {
                 if is_enough(round) {
                     return Ok(both);
                 }
-                both.dense.of(|| ours::dense(self.snapshot, vector, self.visible, LIMIT))?;
+                both.dense.of(|| ours::dense(self.snapshot, vector, self.visible, LIMIT, Effort::USUAL))?;
                 both.lexical.of(|| ours::lexical(self.snapshot, words, self.visible, LIMIT))?;
             }
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use catena_benches::median;
-use catena_index::{LiveTable, QueryVector, Snapshot, Visible};
+use catena_index::{Effort, LiveTable, QueryVector, Snapshot, Visible};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -184,7 +184,7 @@ fn search(
 ) -> anyhow::Result<(Times, Vec<Vec<u32>>)> {
     Times::round(|times| {
         let asked = queries.iter().zip(visible);
-        asked.map(|(query, visible)| times.of(|| ours::dense(snapshot, query, visible, LIMIT))).collect()
+        asked.map(|(query, visible)| times.of(|| ours::dense(snapshot, query, visible, LIMIT, Effort::USUAL))).collect()
     })
 }
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use catena_access::{Acl, Credential, Directory, Entry, LiveDocument, Liveness, OnBehalf, Right, Rights, Scope};
 use catena_domain::{AclId, DocNo, GenerationId, GroupName, KeyId, RecipeId, Seq, TenantId, VersionNo};
 use catena_index::{
-    Counted, Filter, Generation, Index, LexicalQuery, LiveTable, QueryVector, RowInput, Snapshot, Visible,
+    Counted, Effort, Filter, Generation, Index, LexicalQuery, LiveTable, QueryVector, RowInput, Snapshot, Visible,
 };
 use catena_runtime::clock::{self, Stopwatch};
 use half::f16;
@@ -201,8 +201,9 @@ pub(crate) fn dense(
     query: &QueryVector,
     visible: &Visible,
     limit: usize,
+    effort: Effort,
 ) -> anyhow::Result<Vec<u32>> {
-    let hits = snapshot.dense(query, visible, limit)?;
+    let hits = snapshot.dense_with(query, visible, limit, effort)?;
     Ok(hits.iter().map(|hit| snapshot.key(hit.row).doc.0).collect())
 }
 

@@ -31,14 +31,16 @@ impl Way {
     }
 }
 
-/// Nanoseconds for 64 numbers of a row, scanned.
-const SCAN: f64 = 1.5;
+/// Nanoseconds for 64 numbers of a row, scanned: rows that may be seen lie apart, so most of it is waiting for memory.
+const SCAN: f64 = 4.0;
 /// For 64 numbers of a centre, ranked.
 const RANK: f64 = 1.0;
 /// For a row, estimated.
-const ESTIMATE: f64 = 2.5;
+const ESTIMATE: f64 = 3.0;
 /// For what else a walk costs: looking at the rows that pass.
 const WALK: f64 = 20_000.0;
+/// The share of the rows that are estimated when all may be seen.
+const REACHED: f64 = 0.5;
 
 /// The way through each segment of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,28 +67,35 @@ impl Plan {
 fn way(segment: &Segment, bits: &SegmentVisible, limit: usize) -> Way {
     match (bits.visible.ones(), segment.coarse()) {
         (0, _) => Way::Nothing,
+        // As many as are wanted would be walked to anyway.
+        (seen, _) if seen as usize <= limit => Way::Scan,
         (_, None) => Way::Scan,
         (seen, Some(coarse)) => {
             let steps = segment.vectors().dimension().div_ceil(64) as f64;
-            let costs = Costs { rows: f64::from(segment.rows()), lists: coarse.lists() as f64, steps };
-            costs.cheaper(f64::from(seen), limit as f64)
+            cheaper(f64::from(segment.rows()), f64::from(seen), coarse.lists() as f64, steps)
         }
     }
 }
 
-/// What the ways cost in one segment.
-struct Costs {
-    rows: f64,
-    lists: f64,
-    steps: f64,
+fn cheaper(rows: f64, seen: f64, lists: f64, steps: f64) -> Way {
+    let scan = seen * steps * SCAN;
+    // The fewer rows may be seen, the farther away are the best of them, and the more lists are walked.
+    let reached = (REACHED * rows * (rows / seen).powf(0.25)).min(rows);
+    let walk = lists * steps * RANK + reached * ESTIMATE + WALK;
+    if scan <= walk { Way::Scan } else { Way::Lists }
 }
 
-impl Costs {
-    fn cheaper(&self, seen: f64, limit: f64) -> Way {
-        let scan = seen * self.steps * SCAN;
-        // As many visible rows as the limit asks for lie the farther apart, the fewer rows are visible.
-        let reached = (0.02 * self.rows * (self.rows / seen).sqrt() * (limit / 10.0).max(1.0).sqrt()).min(self.rows);
-        let lists = self.lists * self.steps * RANK + reached * ESTIMATE + WALK;
-        if scan <= lists { Way::Scan } else { Way::Lists }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_of_many_rows_are_scanned_and_many_are_walked_to() {
+        for rows in [10_000.0, 100_000.0, 1_000_000.0, 4_000_000.0_f64] {
+            let way = |share: f64| cheaper(rows, share * rows, 2.0 * rows.sqrt(), 6.0);
+            assert_eq!((way(0.001), way(0.01), way(0.5), way(1.0)), (Way::Scan, Way::Scan, Way::Lists, Way::Lists));
+            let turns: Vec<Way> = (1..=100).map(|percent| way(f64::from(percent) / 100.0)).collect();
+            assert_eq!(turns.chunk_by(|one, next| one == next).count(), 2, "{rows}: it turns once");
+        }
     }
 }

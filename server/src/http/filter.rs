@@ -84,8 +84,8 @@ pub(crate) struct FilterBody {
     /// Each of these attributes, with this value or any of these values.
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, OneOrMany>,
-    /// What else must be true, as one clause. A clause is one of {"all": [clauses]}, {"any": [clauses]}, {"not": clause},
-    /// {"source": [names]}, or {"attribute": NAME} with at least one of eq (a value), in (values), gt, gte, lt, lte
+    /// What else must be true, as one clause. A clause is one of `{"all": [clauses]}`, `{"any": [clauses]}`, `{"not": clause}`,
+    /// `{"source": [names]}`, or `{"attribute": NAME}` with at least one of eq (a value), in (values), gt, gte, lt, lte
     /// (numbers), from and until (dates or times in RFC 3339; from includes, until does not), exists (true or false).
     #[serde(default, rename = "where", deserialize_with = "given")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]

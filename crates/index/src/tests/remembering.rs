@@ -70,7 +70,7 @@ fn askers() -> Vec<Scope> {
         asker(Some("ann"), vec![], &[]),
         asker(Some("bob"), vec![], &[]),
         asker(Some("bob"), vec![eng.clone()], &[]),
-        asker(None, vec![eng], &[secret.clone()]),
+        asker(None, vec![eng], std::slice::from_ref(&secret)),
         asker(None, vec![], &[]),
         scope_of("ann", &[Right::Read, Right::Admin]),
         Scope::service(&acme),
