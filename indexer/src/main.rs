@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use catena_access::Scope;
 use catena_catalog::{Catalog, Database, PostgresPlace};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Device, Embedder, Place, Secret, open_model};
+use catena_formats::Formats;
 use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_runtime::clock::Stopwatch;
@@ -143,5 +144,5 @@ fn open(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<Ingest> {
     let index = Arc::new(Index::new(arguments.data.join(INDEX_FOLDER), open_tenants));
     let writes = Compute::start(workers, "writes", Priority::Foreground)?;
     let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
-    Ok(Ingest::new(catalog.clone(), embedder, index, writes, merges))
+    Ok(Ingest::new(catalog.clone(), embedder, Formats::default(), index, writes, merges))
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use catena_access::KeyHash;
 use catena_catalog::Catalog;
 use catena_embedding::{Embedder, Reranker, open_model};
+use catena_formats::Formats;
 use catena_index::Index;
 use catena_ingest::Ingest;
 use catena_retrieval::Retrieval;
@@ -62,7 +63,7 @@ impl App {
         let behind = Compute::start(settings.workers, "writes", Priority::Foreground)?;
         let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_limits()));
-        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Arc::clone(&index), behind, merges);
+        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Formats::default(), Arc::clone(&index), behind, merges);
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())
             .with_reranker(reranker);
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;

@@ -284,6 +284,7 @@ async fn put_document(app: &App, tenant: &TenantId, scope: &Scope, document: &Fo
             id: document.id.clone(),
             bytes: folder::content(text)?,
             format: document.format,
+            charset: None,
             title: None,
             uri: Some(format!("https://docs.example/{tenant}/{}", document.id)),
             source: None,

@@ -3,6 +3,7 @@
 use catena_catalog::CatalogError;
 use catena_domain::{ErrorKind, limits};
 use catena_embedding::EmbeddingError;
+use catena_formats::FormatError;
 use catena_index::IndexError;
 use catena_runtime::ComputeError;
 use catena_text::TextError;
@@ -13,6 +14,9 @@ pub enum IngestError {
     /// The document's bytes cannot be read as text of the named kind.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The document cannot be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// The text falls into more pieces than one document may have.
     #[error(
         "the text falls into {chunks} chunks; one document may have {}; split it into several documents",
@@ -68,6 +72,7 @@ impl IngestError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Text(error) => error.kind(),
+            Self::Format(error) => error.kind(),
             Self::TooManyChunks { .. } | Self::AclNeeded => ErrorKind::Invalid,
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),

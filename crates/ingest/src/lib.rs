@@ -26,6 +26,7 @@ use catena_access::Scope;
 use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, Written};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
+use catena_formats::Formats;
 use catena_index::Index;
 use catena_runtime::Compute;
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -50,6 +51,7 @@ pub struct Ingest(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) embedder: Embedder,
+    pub(crate) formats: Formats,
     pub(crate) index: Arc<Index>,
     pub(crate) compute: Compute,
     /// Where segments are merged; nobody waits there but those who erase.
@@ -64,14 +66,22 @@ pub(crate) struct Shared {
 }
 
 impl Ingest {
-    /// The way into `catalog` and `index`, by the recipe that `embedder` belongs to. Segments are
-    /// merged by `merges`, everything else is computed by `compute`.
+    /// The way into `catalog` and `index`, by the recipe that `embedder` belongs to. `formats`
+    /// reads documents. Segments are merged by `merges`, everything else is computed by `compute`.
     #[must_use]
-    pub fn new(catalog: Catalog, embedder: Embedder, index: Arc<Index>, compute: Compute, merges: Compute) -> Self {
+    pub fn new(
+        catalog: Catalog,
+        embedder: Embedder,
+        formats: Formats,
+        index: Arc<Index>,
+        compute: Compute,
+        merges: Compute,
+    ) -> Self {
         let recipe = recipe::of(&embedder);
         Self(Arc::new(Shared {
             catalog,
             embedder,
+            formats,
             index,
             compute,
             merges,

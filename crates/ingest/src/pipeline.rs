@@ -1,4 +1,4 @@
-//! One document's way from bytes to a committed version: normalise, outline, chunk, embed, commit.
+//! One document's way from bytes to a committed version: read, screen, outline, chunk, embed, commit.
 //!
 //! Promises: nothing is embedded whose vector the tenant already has under this recipe; the catalog's transaction holds
 //! no parsing and no embedding. Does not: publish to the index.
@@ -15,6 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{IngestError, Shared, recipe};
 
+mod screen;
+
 /// A document as it was handed in.
 #[derive(Debug, Clone)]
 pub struct Submission {
@@ -24,6 +26,8 @@ pub struct Submission {
     pub bytes: Vec<u8>,
     /// What the bytes are.
     pub format: Format,
+    /// The character set that whoever handed them in says they have.
+    pub charset: Option<String>,
     /// Its title; without one, the first heading, else the last part of its id.
     pub title: Option<String>,
     /// Where a person finds the original.
@@ -93,7 +97,7 @@ pub(crate) async fn put(
     deed: Deed<PutOutcome>,
 ) -> Result<Written<Put>, IngestError> {
     let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
-    let prepared = prepare_bytes(shared, submission).await?;
+    let prepared = prepare_submission(shared, scope, submission).await?;
     let embedded = embed_missing(shared, scope, &prepared, Spending::WithinQuota).await?;
     let document = NewDocument {
         id: submission.id.clone(),
@@ -116,19 +120,23 @@ pub(crate) async fn put(
     Ok(Written { value: Put::of(&written.value), leaf: written.leaf })
 }
 
-async fn prepare_bytes(shared: &Arc<Shared>, submission: &Submission) -> Result<Prepared, IngestError> {
-    let (bytes, format) = (submission.bytes.clone(), submission.format);
-    let (title, id) = (submission.title.clone(), submission.id.clone());
+/// Reads, screens and cuts what was handed in.
+async fn prepare_submission(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    submission: &Submission,
+) -> Result<Prepared, IngestError> {
+    let (format, charset) = (submission.format, submission.charset.clone());
+    let reading = shared.formats.read(format, charset, submission.bytes.clone()).await?;
+    let reading = screen::screen(shared, scope, submission, reading).await?;
+    let (title, id) = (submission.title.clone().or(reading.title), submission.id.clone());
     let embedder = shared.embedder.clone();
-    let prepared = shared.compute.run(move || -> Result<Prepared, IngestError> {
-        let text = catena_text::normalise(&bytes)?.into_string();
-        let prepared = prepare(&embedder, format, title.as_deref(), &id, text);
-        match prepared.chunks.len() {
-            chunks if chunks > limits::CHUNKS_PER_DOCUMENT_MAX => Err(IngestError::TooManyChunks { chunks }),
-            _ => Ok(prepared),
-        }
-    });
-    prepared.await?
+    let text = reading.text;
+    let prepared = shared.compute.run(move || prepare(&embedder, format, title.as_deref(), &id, text)).await?;
+    match prepared.chunks.len() {
+        chunks if chunks > limits::CHUNKS_PER_DOCUMENT_MAX => Err(IngestError::TooManyChunks { chunks }),
+        _ => Ok(prepared),
+    }
 }
 
 /// Cuts a normalised text. Pure computing; call it on the compute pool.

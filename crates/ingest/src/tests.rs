@@ -12,6 +12,7 @@ use catena_audit::Draft;
 use catena_catalog::{Catalog, CatalogReader, Change, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Embedder, Place, open_model};
+use catena_formats::Formats;
 use catena_index::Index;
 use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
@@ -75,7 +76,7 @@ impl Life {
         let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
         let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
-        let ingest = Ingest::new(catalog.clone(), embedder(), Arc::clone(&index), compute.clone(), compute);
+        let ingest = Ingest::new(catalog.clone(), embedder(), Formats::default(), Arc::clone(&index), compute.clone(), compute);
         Self { ingest, catalog, index }
     }
 
@@ -125,6 +126,7 @@ fn submission(id: &str, text: &str) -> Submission {
         id: DocumentId::new(id).unwrap(),
         bytes: text.as_bytes().to_vec(),
         format: Format::Markdown,
+        charset: None,
         title: None,
         uri: None,
         source: None,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod format;
 pub mod normalise;
 pub mod outline;
+pub mod reading;
 pub mod tokens;
 pub mod view;
 
@@ -29,9 +30,10 @@ mod tests;
 pub use breadcrumb::{breadcrumb, embedding_text};
 pub use chunk::{Chunk, ChunkRules, chunk};
 pub use error::TextError;
-pub use format::Format;
+pub use format::{Format, Language};
 pub use normalise::{Normalised, normalise};
 pub use outline::{Block, BlockKind, Outline, outline};
+pub use reading::{Noticed, Place, Position, Reading};
 pub use tokens::Tokenizer;
 
 /// Version of everything that turns bytes into blocks. Raise it when equal bytes may give other text or other blocks.

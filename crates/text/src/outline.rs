@@ -69,8 +69,9 @@ pub enum BlockKind {
 #[must_use]
 pub fn outline(format: Format, text: &str) -> Outline {
     match format {
-        Format::Markdown => markdown::outline(text),
-        Format::PlainText => plain::outline(text),
+        Format::PlainText | Format::ReStructuredText | Format::AsciiDoc | Format::Code(_) => plain::outline(text),
+        // Markdown, and all that readers make Markdown of.
+        _ => markdown::outline(text),
     }
 }
 

@@ -12,6 +12,7 @@ use catena_access::Scope;
 use catena_catalog::{Catalog, CatalogError, CatalogReader, Database, LiveIndex};
 use catena_domain::TenantId;
 use catena_embedding::{Embedder, open_model};
+use catena_formats::Formats;
 use catena_index::{Index, OpenLimits};
 use catena_ingest::{Ingest, Mended, Verdict, verify};
 use catena_runtime::Compute;
@@ -177,7 +178,7 @@ async fn mend_each(settings: &Settings, catalog: &Catalog, tenant: Option<&Tenan
     let embedder = Embedder::start(model, &settings.place())?;
     let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), OpenLimits::from(settings.open_tenants)));
     let repairs = Compute::start(settings.workers, "repairing", Priority::Foreground)?;
-    let ingest = Ingest::new(catalog.clone(), embedder, index, repairs.clone(), repairs);
+    let ingest = Ingest::new(catalog.clone(), embedder, Formats::default(), index, repairs.clone(), repairs);
     for LiveIndex { tenant, .. } in chosen(catalog.live_indexes().await?, tenant)? {
         let mended = ingest.mend(&tenant).await.with_context(|| format!("the index of {tenant} cannot be repaired"))?;
         if let Mended { rows: 1.., documents } = mended {

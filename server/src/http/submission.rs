@@ -83,6 +83,7 @@ pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> R
         id,
         bytes,
         format: Format::from_content_type(&envelope.content_type).map_err(catena_ingest::IngestError::Text)?,
+        charset: None,
         title: envelope.title.filter(|title| !title.trim().is_empty()),
         uri: envelope.uri,
         source: envelope.source,
