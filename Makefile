@@ -13,7 +13,7 @@ MEASURED := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-catalog bench-embed bench-index bench-tenants provision
+.PHONY: help run test check bench bench-catalog bench-embed bench-index bench-ingest bench-tenants provision
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -53,6 +53,10 @@ bench-index: ## Measure searching, filters, words and building beside other inde
 	$(PYTHON) deploy/provision/provision.py --with-benches
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 	$(MEASURED)/catena-bench-index --python $(PYTHON) $(ARGS)
+
+bench-ingest: provision ## Measure what changes cost, from source to first hit, and reading every format.
+	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
+	$(MEASURED)/catena-bench-ingest --program $(MEASURED)/catena $(ARGS)
 
 bench-tenants: provision ## Measure tenants at rest: memory, the first query of a cold one, the time to ready.
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
