@@ -28,6 +28,8 @@ pub use rules::{EntryText, RuleText, Rules};
 pub const FILE: &str = "access.toml";
 /// How the metadata of an object begin that are meant for this service.
 const METADATA: &str = "catena-";
+/// The same where a store's metadata may have no `-` in their names.
+const METADATA_PLAIN: &str = "catena_";
 
 /// Where a source's access lists come from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -139,12 +141,13 @@ pub(crate) fn said_by_metadata<'a>(metadata: impl Iterator<Item = (&'a str, &'a 
     let mut attributes = Attributes::new();
     for (name, value) in metadata {
         let name = name.to_ascii_lowercase();
-        let Some(known) = name.strip_prefix(METADATA) else { continue };
+        let known = name.strip_prefix(METADATA).or_else(|| name.strip_prefix(METADATA_PLAIN));
+        let Some(known) = known else { continue };
         match known {
             "allow" => allow = Some(entries(value)),
             "deny" => deny = Some(entries(value)),
             "label" => label = Some(value.trim().to_owned()),
-            other => match other.strip_prefix("attribute-").filter(|name| !name.is_empty()) {
+            other => match attribute_of(other) {
                 Some(name) => {
                     attributes.insert(name.to_owned(), value.into());
                 }
@@ -163,6 +166,10 @@ pub(crate) fn said_by_metadata<'a>(metadata: impl Iterator<Item = (&'a str, &'a 
         }
     };
     Said { access, attributes }
+}
+
+fn attribute_of(name: &str) -> Option<&str> {
+    name.strip_prefix("attribute").and_then(|rest| rest.strip_prefix(['-', '_'])).filter(|name| !name.is_empty())
 }
 
 fn entries(list: &str) -> Vec<EntryText> {

@@ -1,15 +1,14 @@
 //! How an adapter tells what it finds: into a short queue, ahead of whoever listens by no more than that.
 //!
 //! Promises: the end comes last and only from work that came to its end; work that nobody listens to any more stops at its
-//! next event. Does not: start tasks; work that waits moves while its stream is polled.
+//! next event. Does not: keep events for a second listener.
 
 use std::future::Future;
-use std::task::Poll;
 
 use catena_runtime::thread::{self, Priority};
-use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::error::SourceError;
 use crate::{Ended, Event};
@@ -39,29 +38,41 @@ fn unheard() -> SourceError {
     SourceError::unreachable("the listener", "nobody waits for the look any more")
 }
 
-/// The events of work that waits.
-pub(crate) fn of<'a, F>(work: impl FnOnce(Emit) -> F) -> BoxStream<'a, Said>
+/// The events of work that waits. It is a task of its own, so that whoever listens may do something else in between; it
+/// begins when it is first listened to, and ends when nobody listens any more.
+pub(crate) fn of<F>(work: impl FnOnce(Emit) -> F) -> BoxStream<'static, Said>
 where
-    F: Future<Output = Result<Ended, SourceError>> + Send + 'a,
+    F: Future<Output = Result<Ended, SourceError>> + Send + 'static,
 {
-    let (sender, mut events) = mpsc::channel(AHEAD);
-    let mut work: Option<BoxFuture<'a, _>> = Some(Box::pin(work(Emit(sender))));
-    let mut last: Option<Said> = None;
-    stream::poll_fn(move |context| {
-        if let Some(running) = &mut work
-            && let Poll::Ready(ended) = running.as_mut().poll(context)
-        {
-            work = None;
-            last = Some(ended.map(Event::End));
-        }
-        // The queue is looked at after the work, so that what it was filled with just now is not slept over.
-        match events.poll_recv(context) {
-            Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
-            Poll::Ready(None) => Poll::Ready(last.take()),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .boxed()
+    let (sender, events) = mpsc::channel(AHEAD);
+    let work = work(Emit(sender.clone()));
+    let begun = async move {
+        let task = tokio::spawn(async move {
+            let ended = work.await.map(Event::End);
+            let _ = sender.send(ended).await;
+        });
+        Listening { events, _task: EndOnDrop(task) }
+    };
+    stream::once(begun).flat_map(|listening| stream::unfold(listening, Listening::next)).boxed()
+}
+
+struct Listening {
+    events: mpsc::Receiver<Said>,
+    _task: EndOnDrop,
+}
+
+impl Listening {
+    async fn next(mut self) -> Option<(Said, Self)> {
+        self.events.recv().await.map(|event| (event, self))
+    }
+}
+
+struct EndOnDrop(JoinHandle<()>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The events of work that blocks, which gets a thread of its own.

@@ -17,7 +17,7 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,7 +52,11 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A git repository.
-pub(crate) struct GitSource {
+#[derive(Clone)]
+pub(crate) struct GitSource(Arc<Repository>);
+
+/// A repository, shared between a look and the fetches beside it.
+struct Repository {
     spec: GitSpec,
     globs: Globs,
     from: Place,
@@ -107,7 +111,7 @@ impl GitSource {
         let header = authorization(credentials);
         let known = ["username", "password", "token"].iter().filter_map(|name| credentials.get(name));
         let secrets = known.map(ToOwned::to_owned).chain(header.clone()).collect();
-        Ok(Self {
+        Ok(Self(Arc::new(Repository {
             globs: Globs::new(&spec.include, &spec.exclude)?,
             spec: spec.clone(),
             from,
@@ -118,9 +122,11 @@ impl GitSource {
             writing: tokio::sync::Mutex::default(),
             at: Mutex::default(),
             blobs: Blobs::default(),
-        })
+        })))
     }
+}
 
+impl Repository {
     /// How git is called, with the addresses that the repository's host has at this moment.
     async fn git(&self) -> Result<Git, SourceError> {
         let mut config = Vec::new();
@@ -161,7 +167,7 @@ impl GitSource {
     }
 
     /// Looks into the repository, and tells what is there or what changed.
-    async fn listed(&self, since: Option<Cursor>, emit: Emit) -> Result<Ended, SourceError> {
+    async fn listed(self: Arc<Self>, since: Option<Cursor>, emit: Emit) -> Result<Ended, SourceError> {
         let _writing = self.writing.lock().await;
         let git = self.git().await?;
         self.prepare(&git).await?;
@@ -179,7 +185,7 @@ impl GitSource {
         let cursor = format!("{commit}:{}", self.digest(&git, &commit).await?);
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(At { commit: commit.clone(), branch, decider: decider.clone() });
-        let told = Told { source: self, git: &git, emit: &emit, decider: &decider };
+        let told = Told { source: &self, git: &git, emit: &emit, decider: &decider };
         let coverage = match self.known(&git, since, &cursor).await {
             Some(old) if old == commit => Coverage::SinceCursor,
             Some(old) => told.differences(&old, &commit).await?,
@@ -371,7 +377,7 @@ fn authorization(credentials: &Credentials) -> Option<String> {
 
 /// A look that tells what it finds.
 struct Told<'a> {
-    source: &'a GitSource,
+    source: &'a Repository,
     git: &'a Git,
     emit: &'a Emit,
     decider: &'a Decider,
@@ -479,19 +485,19 @@ impl Told<'_> {
 
 impl Source for GitSource {
     fn look(&self, since: Option<Cursor>) -> BoxStream<'_, Result<Event, SourceError>> {
-        events::of(move |emit| self.listed(since, emit))
+        events::of(|emit| Arc::clone(&self.0).listed(since, emit))
     }
 
     fn fetch<'a>(&'a self, item: &'a Item, known_tag: Option<&'a str>) -> BoxFuture<'a, Result<Fetch, SourceError>> {
-        Box::pin(self.fetched(item, known_tag))
+        Box::pin(self.0.fetched(item, known_tag))
     }
 }
 
 impl fmt::Debug for GitSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GitSource")
-            .field("url", &self.spec.url)
-            .field("branch", &self.spec.branch)
+            .field("url", &self.0.spec.url)
+            .field("branch", &self.0.spec.branch)
             .finish_non_exhaustive()
     }
 }

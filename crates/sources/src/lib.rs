@@ -13,9 +13,11 @@ mod git;
 mod globs;
 pub mod memory;
 mod net;
+mod objects;
 mod push;
 pub mod spec;
 pub mod surroundings;
+mod web;
 
 use std::fmt;
 
@@ -168,7 +170,14 @@ pub fn open(
             let outward = net::Outward::new(surroundings)?;
             Ok(Box::new(git::GitSource::new(spec, credentials, surroundings, outward)?))
         }
+        SourceSpec::Web(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(web::WebSource::new(spec, credentials, surroundings, outward)?))
+        }
+        SourceSpec::Objects(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(objects::ObjectsSource::new(spec, credentials, &outward)?))
+        }
         SourceSpec::Push(_) => Ok(Box::new(push::Push)),
-        other => Err(SourceError::invalid(format!("{} sources are not built yet", other.kind()))),
     }
 }

@@ -199,6 +199,11 @@ enum Refusal {
     Private,
 }
 
+/// The refusal behind an error, if that is what caused it.
+pub(crate) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    error.downcast_ref::<Refusal>().map(ToString::to_string)
+}
+
 /// Lets through what may be reached.
 struct Guard(Arc<Allowed>);
 
