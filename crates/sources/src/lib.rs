@@ -4,7 +4,20 @@
 //! unknown, and is never guessed; a secret is in no message, no log line and no `Debug` output.
 //! Does not: remember anything between two looks, or write documents. `ingest` does both.
 
+pub mod access;
+pub mod credentials;
 pub mod error;
+mod events;
+pub mod folder;
+mod git;
+mod globs;
+pub mod memory;
+mod net;
+mod objects;
+mod push;
+pub mod spec;
+pub mod surroundings;
+mod web;
 
 use std::fmt;
 
@@ -13,7 +26,14 @@ use catena_domain::{DocumentId, Timestamp};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+pub use access::AccessSpec;
+pub use credentials::Credentials;
 pub use error::SourceError;
+pub use spec::SourceSpec;
+pub use surroundings::Surroundings;
+
+/// Largest document that is fetched, in bytes. A larger one is found and cannot be had, so that what was known of it stays.
+pub const FETCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How far a look got, in the source's own words: a commit, a listing's time. Opaque to all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +50,7 @@ pub struct Item {
     pub bytes: Option<u64>,
     /// When it was changed last, where the listing says it.
     pub modified_at: Option<Timestamp>,
-    /// The id that it had before, where the source knows that it was moved.
+    /// The id that it had before, where the source knows that it was moved. The caller may never have heard of that id.
     pub moved_from: Option<DocumentId>,
     /// Who may read it, where that is known without the bytes; so a change of it alone is seen, too.
     pub access: Option<Access>,
@@ -129,8 +149,35 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Fetches a document that a look has found. `known_tag` is the tag of what the caller has already.
     fn fetch<'a>(&'a self, item: &'a Item, known_tag: Option<&'a str>) -> BoxFuture<'a, Result<Fetch, SourceError>>;
 
-    /// Says when something may have changed, where the source can tell without being asked. Never enough by itself.
+    /// Says when something may have changed, where the source can tell without being asked. Never enough by itself: it may
+    /// end at any time, and what it misses is found by the next look.
     fn changes(&self) -> Option<BoxStream<'static, ()>> {
         None
+    }
+}
+
+/// Makes a source of its description, after every check that needs nobody's answer. Nothing is asked of it yet.
+pub fn open(
+    spec: &SourceSpec,
+    credentials: &Credentials,
+    surroundings: &Surroundings,
+) -> Result<Box<dyn Source>, SourceError> {
+    spec.check()?;
+    credentials.check(spec)?;
+    match spec {
+        SourceSpec::Folder(spec) => Ok(Box::new(folder::FolderSource::new(spec, surroundings)?)),
+        SourceSpec::Git(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(git::GitSource::new(spec, credentials, surroundings, outward)?))
+        }
+        SourceSpec::Web(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(web::WebSource::new(spec, credentials, surroundings, outward)?))
+        }
+        SourceSpec::Objects(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(objects::ObjectsSource::new(spec, credentials, &outward)?))
+        }
+        SourceSpec::Push(_) => Ok(Box::new(push::Push)),
     }
 }
