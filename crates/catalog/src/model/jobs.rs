@@ -317,13 +317,33 @@ pub struct JobFailure {
     pub reason: String,
 }
 
-/// A part of an import that is stored with its job until it is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A part of an import, to be stored with its job until it is done.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewJobItem {
+    pub(crate) item: u64,
+    pub(crate) document: String,
+    pub(crate) zstd: Vec<u8>,
+}
+
+impl std::fmt::Debug for NewJobItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewJobItem({})", self.item)
+    }
+}
+
+/// A part of an import that is not done yet.
+#[derive(Clone, PartialEq, Eq)]
 pub struct JobItem {
     /// Its place: the line that it came on.
     pub item: u64,
     /// The document.
     pub document: String,
-    /// What is to be done, compressed where it lies.
+    /// What is to be done.
     pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for JobItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JobItem({})", self.item)
+    }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Approval, Count, Deed, Job, JobFailure, JobItem, JobKind, JobState, NewJob, Page, Run, Tally, Written,
+    Approval, Count, Deed, Job, JobFailure, JobKind, JobState, NewJob, NewJobItem, Page, Run, Tally, Written,
 };
 use crate::store::{Connection, Row, WriteTx, in_task, sql};
 use crate::tables::codec::{corrupt, hex, json, long};
@@ -54,7 +54,7 @@ impl Catalog {
         &self,
         scope: &Scope,
         job: NewJob,
-        items: Vec<JobItem>,
+        items: Vec<NewJobItem>,
         failures: Vec<JobFailure>,
         deed: impl Into<Deed<Job>>,
     ) -> Result<Written<Job>> {
@@ -63,7 +63,6 @@ impl Catalog {
             let reason = format!("is longer than {} bytes; ask for less at once", limits::JOB_SPEC_BYTES_MAX);
             return Err(CatalogError::Invalid { what: "what a job is to do", reason });
         }
-        let items = job_items::compress(items).await?;
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let id = insert(&mut tx, &tenant, &job, None, &deed.draft).await?;
