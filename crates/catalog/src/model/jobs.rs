@@ -148,6 +148,8 @@ pub struct Job {
     pub failed_documents: u64,
     /// What it waits for somebody to approve, while it is held.
     pub approval: Option<Approval>,
+    /// The key that asked for it; `service` when nobody did.
+    pub ordered_by: String,
     /// The job whose failed documents it does again.
     pub retry_of: Option<JobId>,
     /// What it is doing.
@@ -222,8 +224,6 @@ pub struct Claimed {
     pub checkpoint: Option<String>,
     /// The plan that was approved, if one was.
     pub approved: Option<[u8; 32]>,
-    /// Who asked for it.
-    pub ordered_by: String,
     /// The right to do it.
     pub lease: Lease,
 }
