@@ -22,13 +22,15 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Answering, Change, Changed, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Deed,
-    DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, GenerationRow, GenerationState,
-    Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl, JobEnd, JobKind, JobState,
-    KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext, NewDocument, NewKey, Once, Page, PassageKey,
-    PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota, Quotas, Restorable, Service, Spending, Standing,
-    Statistics, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant, TenantChange, TenantState, Usage,
-    UsageKind, Used, Version, VersionRow, Written,
+    Answering, Approval, Change, Changed, ChunkHash, ChunksPut, Claimed, ContextCitation, ContextReceipt, Count,
+    CurrentVersion, Deed, DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, Fence,
+    GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl,
+    JobEnd, JobFailure, JobItem, JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext,
+    NewDocument, NewJob, NewJobItem, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota,
+    Quotas, Rate, Restorable, Run, Service, Spending, Standing, Statistics, StoredKey, StoredLeaf, StoredPassage,
+    StoredText, Successor, Taking, Tally, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version,
+    VersionRow, WorkerReach, Written,
 };
+pub use stored_acl::{acl_of, acl_text};
 pub use store::{Database, PostgresPlace};
 pub use tables::{CatalogReader, Removal, verify_record};

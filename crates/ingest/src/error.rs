@@ -41,6 +41,15 @@ pub enum IngestError {
     /// A deleted document was to come back, and nobody said to whom.
     #[error("the document is deleted; say in `acl` who may read it once it is back")]
     AclNeeded,
+    /// There is nothing here that does jobs of this kind.
+    #[error("jobs of the kind {kind} cannot be done by this program; run the newest one")]
+    NoRunner {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// What was to be purged is not wholly gone yet.
+    #[error("the purges are begun and not finished; the service goes on with them by itself, and its log says why")]
+    PurgeUnfinished,
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
@@ -55,6 +64,23 @@ impl IngestError {
             Self::Index(error) => error.is_for_want_of_room(),
             _ => false,
         }
+    }
+
+    /// Whether it is about one document, and others may well go on.
+    pub(crate) fn is_of_one_document(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_)
+                | Self::Format(_)
+                | Self::TooManyChunks { .. }
+                | Self::AclNeeded
+                | Self::Catalog(
+                    CatalogError::Precondition { .. }
+                        | CatalogError::Invalid { .. }
+                        | CatalogError::Conflict { .. }
+                        | CatalogError::QuotaExceeded(_)
+                )
+        )
     }
 
     /// What a tenant's administrators may read of it: where the operator's servers are is no part of that.
@@ -77,8 +103,8 @@ impl IngestError {
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),
-            Self::Compute(_) => ErrorKind::Internal,
-            Self::Stopping => ErrorKind::Unavailable,
+            Self::Compute(_) | Self::NoRunner { .. } => ErrorKind::Internal,
+            Self::Stopping | Self::PurgeUnfinished => ErrorKind::Unavailable,
         }
     }
 }
