@@ -10,6 +10,36 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const TENANT_ID_BYTES_MAX: usize = 48;
 /// Largest body of a document write, in bytes.
 pub const DOCUMENT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest file of a format that is not text, in bytes: pictures in it are not kept, only its text is.
+pub const DOCUMENT_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest time that reading one document may need of a processor, in seconds.
+pub const READER_PROCESSOR_S_MAX: u64 = 30;
+/// Longest time that reading one document may take, in seconds.
+pub const READER_WALL_S_MAX: u64 = 60;
+/// Most memory that reading one document may need, in bytes.
+pub const READER_MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Most that an archive may unpack to, in bytes.
+pub const ARCHIVE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Most bytes that one byte of an archive may unpack to.
+pub const ARCHIVE_RATIO_MAX: u64 = 100;
+/// Most files in an archive.
+pub const ARCHIVE_ENTRIES_MAX: usize = 10_000;
+/// Most XML elements inside one another.
+pub const XML_DEPTH_MAX: usize = 256;
+/// Most attributes of an XML element.
+pub const XML_ATTRIBUTES_MAX: usize = 1_024;
+/// Most HTML elements inside one another.
+pub const HTML_DEPTH_MAX: usize = 512;
+/// Most lists and objects of JSON inside one another.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Most pages of a document.
+pub const PAGES_MAX: usize = 5_000;
+/// Most mails inside one another.
+pub const MAIL_DEPTH_MAX: usize = 4;
+/// Most attachments of a mail.
+pub const ATTACHMENTS_MAX: usize = 256;
+/// Most places that are kept of where a text comes from.
+pub const PLACES_MAX: usize = 65_536;
 /// Largest body of any other request, in bytes.
 pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longest query, in bytes.

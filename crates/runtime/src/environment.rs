@@ -30,6 +30,12 @@ pub fn executable() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// The first argument that the program was called with, if it is valid Unicode.
+#[must_use]
+pub fn first_argument() -> Option<String> {
+    std::env::args_os().nth(1)?.into_string().ok()
+}
+
 /// Processors that this process may use.
 #[must_use]
 pub fn processors() -> NonZeroUsize {

@@ -1,9 +1,10 @@
 //! Why a text was refused, told so that its sender can mend it.
 
 use catena_domain::ErrorKind;
+use serde::{Deserialize, Serialize};
 
 /// Why bytes or a name could not be taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum TextError {
     /// The bytes are not UTF-8.
     #[error("the text is not valid utf-8 at byte {at_byte}; convert it to utf-8 and send it again")]
@@ -23,7 +24,7 @@ pub enum TextError {
         limit_bytes: usize,
     },
     /// No parser takes this content type.
-    #[error("no parser takes the content type {content_type:?}; send text/markdown or text/plain")]
+    #[error("no parser takes the content type {content_type:?}; send text, Markdown, HTML, CSV, JSON, PDF, DOCX, PPTX, XLSX or a mail")]
     UnsupportedContentType {
         /// The type as it was given, shortened.
         content_type: String,

@@ -61,6 +61,8 @@ pub struct Noticed {
     pub invisible_characters: u32,
     /// Control characters that were taken out.
     pub control_characters: u32,
+    /// Pages that hold pictures alone, so that nothing of them could be read.
+    pub unread_pages: u32,
 }
 
 impl Noticed {
