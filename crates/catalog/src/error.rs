@@ -164,6 +164,9 @@ pub enum CatalogError {
         /// How it differs.
         reason: &'static str,
     },
+    /// A text was cut by settings that are not the tenant's any more.
+    #[error("how this tenant's documents are cut was changed meanwhile; send the request again")]
+    ChunkingChanged,
     /// Vectors that were known a moment ago are gone, as after a purge.
     #[error("{missing} chunks have no vector, given or stored; ask again which vectors are known, and send the rest")]
     VectorsMissing {
@@ -290,6 +293,7 @@ impl CatalogError {
             | Self::NotEmpty { .. }
             | Self::Precondition { .. }
             | Self::VectorsMissing { .. }
+            | Self::ChunkingChanged
             | Self::Repeated => ErrorKind::Conflict,
             Self::TenantGone { .. } | Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } | Self::BackupDamaged { .. } => ErrorKind::Corrupt,

@@ -110,6 +110,14 @@ pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const IMPORT_LINES_MAX: usize = 50_000;
 /// Most documents that one request may purge.
 pub const PURGE_DOCUMENTS_MAX: usize = 10_000;
+/// Most places of one document: pages, slides, stretches of rows, parts.
+pub const PLACES_PER_DOCUMENT_MAX: usize = 50_000;
+/// Longest name of a sheet or a part that is kept, in bytes; the rest is cut.
+pub const PLACE_NAME_BYTES_MAX: usize = 200;
+/// Fewest and most tokens that a tenant may have its chunks filled up to.
+pub const CHUNK_TARGET_TOKENS: std::ops::RangeInclusive<u32> = 32..=2_048;
+/// Most sources of a tenant whose documents are cut in a way of their own.
+pub const CHUNKING_SOURCES_MAX: usize = 64;
 /// Most chunks of one document.
 pub const CHUNKS_PER_DOCUMENT_MAX: usize = 20_000;
 /// Longest chunk, in bytes: the second bound beside the model's tokens, for text whose words a tokenizer cannot split.

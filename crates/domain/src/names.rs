@@ -148,9 +148,42 @@ name!(
     /// A caller's own name for one request, by which it is known again when it is sent a second time.
     RequestKey, "an idempotency key", limits::REQUEST_KEY_BYTES_MAX, "use visible ASCII characters", |c| c.is_ascii_graphic());
 
+/// The digits of each of a recipe's two parts.
+const RECIPE_PART_DIGITS: usize = 16;
+
+impl RecipeId {
+    /// The recipe of a model and of a way of cutting, each named by the first digits of a hash.
+    pub fn of_parts(model: &str, cutting: &str) -> Result<Self, NameError> {
+        let part = |hash: &'_ str| hash.get(..RECIPE_PART_DIGITS).unwrap_or(hash).to_owned();
+        Self::new(&format!("{}-{}", part(model), part(cutting)))
+    }
+
+    /// Whether both make vectors with the same model, so that their vectors can be compared, however texts are cut.
+    #[must_use]
+    pub fn has_model_of(&self, other: &Self) -> bool {
+        self == other || self.model().is_some_and(|model| other.model() == Some(model))
+    }
+
+    fn model(&self) -> Option<&str> {
+        let (model, cutting) = self.as_str().split_once('-')?;
+        (model.len() == RECIPE_PART_DIGITS && cutting.len() == RECIPE_PART_DIGITS).then_some(model)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recipes_are_of_one_model_when_their_first_parts_say_so_and_never_by_chance() {
+        let of = |model: char, cutting: char| {
+            RecipeId::of_parts(&model.to_string().repeat(32), &cutting.to_string().repeat(32)).unwrap()
+        };
+        assert!(of('a', 'b').has_model_of(&of('a', 'c')));
+        assert!(!of('a', 'b').has_model_of(&of('c', 'b')));
+        let (one, two) = (RecipeId::new("recipe-1").unwrap(), RecipeId::new("recipe-2").unwrap());
+        assert!(one.has_model_of(&one) && !one.has_model_of(&two) && !one.has_model_of(&of('a', 'b')));
+    }
 
     #[test]
     fn a_tenant_id_is_safe_as_a_folder_name() {

@@ -30,7 +30,7 @@ const DOUBT: f32 = 2.0;
 /// A query's embedding, and what made it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryVector {
-    /// The recipe. Only an index of the same one is searched.
+    /// The recipe. Only an index of the same model is searched, however its texts were cut.
     pub recipe: RecipeId,
     /// The embedding; its length does not matter, its direction does.
     pub values: Vec<f32>,
@@ -107,7 +107,7 @@ impl Snapshot {
     }
 
     fn direction(&self, query: &QueryVector) -> Result<Direction, IndexError> {
-        if query.recipe != *self.recipe() {
+        if !query.recipe.has_model_of(self.recipe()) {
             return Err(IndexError::Recipe { index: self.recipe().clone(), given: query.recipe.clone() });
         }
         if query.values.len() != self.dimension() {

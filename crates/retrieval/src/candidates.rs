@@ -64,7 +64,7 @@ impl ArmError {
         match self {
             Self::Late => format!("no answer within {} s", ARM_DEADLINE.as_secs()),
             Self::Failed(RetrievalError::Index(IndexError::Recipe { .. })) => {
-                "the index was built by another recipe; re-index the tenant".to_owned()
+                "the index was built by another model; re-index the tenant".to_owned()
             }
             Self::Failed(RetrievalError::Embedding(EmbeddingError::Stopped)) => {
                 "the model's workers stopped".to_owned()

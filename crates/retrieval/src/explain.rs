@@ -305,8 +305,8 @@ impl Retrieval {
                 let hits = snapshot.lexical(&terms, &visible, RANKS_MAX)?;
                 ranks.lexical = rank(hits, snapshot.lexical_scores(&terms, &visible, &seen)?).filter(|r| r.score > 0.0);
             }
-            // A vector of another recipe is an arm that did not take part; the answer's `degraded` says so.
-            if let Some(vector) = vector.filter(|vector| vector.recipe == *snapshot.recipe()) {
+            // A vector of another model is an arm that did not take part; the answer's `degraded` says so.
+            if let Some(vector) = vector.filter(|vector| vector.recipe.has_model_of(snapshot.recipe())) {
                 let hits = snapshot.dense(&vector, &visible, RANKS_MAX)?;
                 ranks.dense = rank(hits, snapshot.dense_scores(&vector, &seen)?);
             }

@@ -1,7 +1,7 @@
 //! Blocks to chunks: the spans that are embedded, searched, filtered and cited.
 //!
 //! Promises, for a measure that is about additive over text parted at whitespace: chunks are in order, do not overlap,
-//! and together hold every byte that is not whitespace exactly once; each lies on character borders, is not empty, is at
+//! and together hold every byte that is not whitespace, and that a reader sees, exactly once; each lies on character borders, is not empty, is at
 //! most `max_bytes` long, and fits the window together with its breadcrumb unless it is a single character. Cuts are
 //! made at the best border that is near: section, block, line or list item, sentence, word, character. A change inside
 //! one section leaves the chunks of the others as they were.
@@ -26,12 +26,31 @@ pub struct ChunkRules {
     pub target_tokens: usize,
     /// Most bytes of a chunk, whatever the measure says: some tokenizers take a word of any length for one token.
     pub max_bytes: usize,
+    /// Whether tables that would fit a chunk stay whole.
+    pub tables: Keeping,
+    /// Whether blocks of code that would fit a chunk stay whole.
+    pub code: Keeping,
+}
+
+/// What becomes of a block that fits a chunk of its own, but not the rest of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Keeping {
+    /// It stays whole.
+    #[default]
+    Whole,
+    /// It is parted between lines, so that chunks are filled.
+    Parted,
 }
 
 impl ChunkRules {
     /// The rules used unless a recipe says otherwise.
-    pub const DEFAULT: Self =
-        Self { window_tokens: 254, target_tokens: 200, max_bytes: catena_domain::limits::CHUNK_BYTES_MAX };
+    pub const DEFAULT: Self = Self {
+        window_tokens: 254,
+        target_tokens: 200,
+        max_bytes: catena_domain::limits::CHUNK_BYTES_MAX,
+        tables: Keeping::Whole,
+        code: Keeping::Whole,
+    };
 }
 
 impl Default for ChunkRules {

@@ -2,8 +2,8 @@
 //!
 //! Promises: everything here is a pure function of its arguments, so the same bytes under the same
 //! [`PARSER_VERSION`] and [`CHUNKER_VERSION`] give the same chunks everywhere; a chunk is a span of the normalised
-//! text and never a copy of it; chunks keep the text's order, do not overlap, and leave out nothing but whitespace;
-//! cost grows about linearly with the text, whatever the text is.
+//! text and never a copy of it; chunks keep the text's order, do not overlap, and leave out nothing but whitespace and
+//! what no reader sees; cost grows about linearly with the text, whatever the text is.
 //!
 //! Does not: read or write anything, guess encodings, know a model's tokenizer (the caller lends a measure), or decide
 //! what may be seen.
@@ -18,17 +18,21 @@ pub mod reading;
 pub mod tokens;
 pub mod view;
 
+mod asciidoc;
+mod code;
+mod hidden;
 mod lines;
 mod markdown;
 mod pack;
 mod plain;
 mod refine;
+mod rst;
 mod sections;
 #[cfg(test)]
 mod tests;
 
 pub use breadcrumb::{breadcrumb, embedding_text};
-pub use chunk::{Chunk, ChunkRules, chunk};
+pub use chunk::{Chunk, ChunkRules, Keeping, chunk};
 pub use error::TextError;
 pub use format::{Format, Language};
 pub use normalise::{Normalised, normalise};
@@ -37,9 +41,9 @@ pub use reading::{Noticed, Place, Position, Reading};
 pub use tokens::Tokenizer;
 
 /// Version of everything that turns bytes into blocks. Raise it when equal bytes may give other text or other blocks.
-pub const PARSER_VERSION: u32 = 1;
+pub const PARSER_VERSION: u32 = 2;
 /// Version of everything that turns blocks into chunks and breadcrumbs. Raise it when equal blocks may give others.
-pub const CHUNKER_VERSION: u32 = 1;
+pub const CHUNKER_VERSION: u32 = 2;
 
 /// The last character border of `text` at or before `at_byte`.
 fn border_at_or_before(text: &str, at_byte: usize) -> usize {

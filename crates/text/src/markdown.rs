@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use crate::hidden;
 use crate::outline::{BlockKind, Collector, Outline};
 
 /// Longest front matter that is looked for, in bytes.
@@ -26,7 +27,7 @@ pub(crate) fn outline(text: &str) -> Outline {
     collector.block(BlockKind::Metadata, 0, body_start);
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut walk = Walk { collector, depth: 0, list_depth: None, label: None };
+    let mut walk = Walk { text, collector, depth: 0, list_depth: None, label: None };
     let body = without_deep_nesting(&text[body_start..]);
     for (event, range) in Parser::new_ext(&body, options).into_offset_iter() {
         walk.take(event, body_start + range.start..body_start + range.end);
@@ -36,6 +37,7 @@ pub(crate) fn outline(text: &str) -> Outline {
 
 /// Where the parser stands.
 struct Walk<'t> {
+    text: &'t str,
     collector: Collector<'t>,
     /// Containers and blocks that are open.
     depth: usize,
@@ -58,12 +60,23 @@ impl Walk<'_> {
             }
             Event::Text(piece) | Event::Code(piece) => self.add_to_label(&piece),
             Event::SoftBreak | Event::HardBreak => self.add_to_label(" "),
+            Event::InlineHtml(_) => self.hide_in(range),
             Event::Rule if self.depth == 0 => self.collector.block(BlockKind::Rule, range.start, range.end),
             _ => {}
         }
     }
 
+    /// Comments, scripts and styles in a piece of HTML.
+    fn hide_in(&mut self, range: Range<usize>) {
+        for hidden in hidden::in_html(&self.text[range.clone()]) {
+            self.collector.hide(range.start + hidden.start, range.start + hidden.end);
+        }
+    }
+
     fn start(&mut self, tag: &Tag<'_>, range: Range<usize>) {
+        if matches!(tag, Tag::HtmlBlock) {
+            self.hide_in(range.clone());
+        }
         if matches!(tag, Tag::Item) && self.depth == 1 && self.list_depth.is_some() {
             return self.collector.block(BlockKind::ListItem, range.start, range.end);
         }

@@ -79,7 +79,8 @@ impl Packer<'_, '_> {
             return self.push(atom);
         }
         let would_leave_a_gap = tokens > self.hard && self.open_tokens < self.soft / 2;
-        if can_refine && (self.is_lead() || would_leave_a_gap) {
+        let may_part = atom.is_block() && !self.gauge.keeps(atom.kind);
+        if can_refine && (self.is_lead() || would_leave_a_gap || may_part) {
             return self.refine(&atom);
         }
         let count = self.best_cut(&atom);

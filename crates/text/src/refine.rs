@@ -5,7 +5,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::chunk::ChunkRules;
+use crate::chunk::{ChunkRules, Keeping};
 use crate::outline::{BlockKind, readable_span};
 use crate::plain::is_item;
 
@@ -43,7 +43,7 @@ const ROWS: &[Step] = &[Step::BlankLine, Step::Line, Step::Sentence, Step::Word]
 fn steps(kind: BlockKind) -> &'static [Step] {
     match kind {
         BlockKind::ListItem => LIST,
-        BlockKind::Table | BlockKind::Code | BlockKind::Html | BlockKind::Metadata | BlockKind::Rule => ROWS,
+        BlockKind::Table | BlockKind::Code | BlockKind::Html | BlockKind::Metadata | BlockKind::Rule | BlockKind::Comment => ROWS,
         BlockKind::Heading { .. } | BlockKind::Paragraph | BlockKind::Quote | BlockKind::Footnote => PROSE,
     }
 }
@@ -62,6 +62,11 @@ pub(crate) struct Atom {
 }
 
 impl Atom {
+    /// Whether it is a block as the outline has it.
+    pub(crate) fn is_block(&self) -> bool {
+        self.border == Border::Block && self.step == 0
+    }
+
     /// Its tokens; more than any target when it was not measured.
     pub(crate) fn tokens_or_many(&self) -> usize {
         self.tokens.unwrap_or(usize::MAX / 2)
@@ -87,6 +92,7 @@ impl<'g> Gauge<'g> {
             target_tokens: rules.target_tokens.clamp(1, window_tokens),
             // The longest character has four bytes.
             max_bytes: rules.max_bytes.max(4),
+            ..*rules
         };
         Self { text, rules, measure }
     }
@@ -104,6 +110,15 @@ impl<'g> Gauge<'g> {
         let is_measured = end - start <= self.rules.max_bytes;
         let tokens = is_measured.then(|| self.tokens(&self.text[start..end]));
         Some(Atom { start, end, tokens, kind, border, step })
+    }
+
+    /// Whether a block of this kind stays whole while it fits a chunk.
+    pub(crate) fn keeps(&self, kind: BlockKind) -> bool {
+        match kind {
+            BlockKind::Table => self.rules.tables == Keeping::Whole,
+            BlockKind::Code => self.rules.code == Keeping::Whole,
+            _ => true,
+        }
     }
 
     /// Whether `atom` has more than one character.

@@ -1,6 +1,7 @@
 //! A text's blocks as runs under one heading, small neighbours joined.
 //!
-//! Promises: the runs cover all that can be read, whatever the outline claims. Does not: cut blocks.
+//! Promises: the runs cover all that can be read, whatever the outline claims, but for what nobody sees; and no run
+//! reaches across that. Does not: cut blocks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,11 +29,13 @@ pub(crate) struct Section {
     is_bare: bool,
     /// Whether it was joined of small sections, and so may take another.
     is_joined: bool,
+    /// Whether something that nobody sees stands before it, which no chunk may hold.
+    is_cut: bool,
 }
 
 /// The whole text as measured atoms, one for each block and each stretch that no block claims, in sections.
 pub(crate) fn cover(gauge: &Gauge<'_>, outline: &Outline) -> (Vec<Atom>, Vec<Section>) {
-    let mut runs = Runs { gauge, atoms: Vec::new(), sections: Vec::new(), headings: Arc::from([]) };
+    let mut runs = Runs { gauge, atoms: Vec::new(), sections: Vec::new(), headings: Arc::from([]), is_cut: false };
     let mut covered = 0;
     for block in &outline.blocks {
         let start = crate::border_at_or_before(gauge.text, block.span.start as usize).max(covered);
@@ -40,12 +43,24 @@ pub(crate) fn cover(gauge: &Gauge<'_>, outline: &Outline) -> (Vec<Atom>, Vec<Sec
         if start >= end {
             continue;
         }
-        runs.add(BlockKind::Paragraph, covered, start, None);
-        runs.add(block.kind, start, end, Some(&block.headings));
+        runs.add(BlockKind::Paragraph, covered, start, None, None);
+        if block.kind == BlockKind::Comment {
+            runs.is_cut = true;
+        } else {
+            let start = if block.kind == BlockKind::Code { indented(gauge.text, start, covered) } else { start };
+            runs.add(block.kind, start, end, Some(&block.headings), block.opens);
+        }
         covered = end;
     }
-    runs.add(BlockKind::Paragraph, covered, gauge.text.len(), None);
+    runs.add(BlockKind::Paragraph, covered, gauge.text.len(), None, None);
     (runs.atoms, runs.sections)
+}
+
+/// Where the line begins that `start` stands in, when there is only whitespace between and it is not before `least`: in
+/// code, indentation means something.
+fn indented(text: &str, start: usize, least: usize) -> usize {
+    let line_start = text[least..start].rfind('\n').map_or(least, |at| least + at + 1);
+    if text[line_start..start].trim().is_empty() { line_start } else { start }
 }
 
 struct Runs<'r, 'g> {
@@ -53,13 +68,23 @@ struct Runs<'r, 'g> {
     atoms: Vec<Atom>,
     sections: Vec<Section>,
     headings: Arc<[String]>,
+    /// Whether what comes next may not be in one chunk with what came last.
+    is_cut: bool,
 }
 
 impl Runs<'_, '_> {
     /// Adds what can be read in `start..end`, under `headings` or, when they are not known, under those before.
-    fn add(&mut self, kind: BlockKind, start: usize, end: usize, headings: Option<&Arc<[String]>>) {
+    /// With `opens`, a section of that level begins here.
+    fn add(
+        &mut self,
+        kind: BlockKind,
+        start: usize,
+        end: usize,
+        headings: Option<&Arc<[String]>>,
+        opens: Option<u8>,
+    ) {
         let Some(atom) = self.gauge.atom(start, end, kind, 0, Border::Block) else { return };
-        let level = if let BlockKind::Heading { level } = kind { level } else { 0 };
+        let is_cut = std::mem::take(&mut self.is_cut);
         let is_same = headings.is_none_or(|new| Arc::ptr_eq(new, &self.headings) || **new == *self.headings);
         if let Some(new) = headings {
             self.headings = Arc::clone(new);
@@ -68,7 +93,7 @@ impl Runs<'_, '_> {
         self.atoms.push(atom);
         let end = self.atoms.len();
         match self.sections.last_mut() {
-            Some(last) if is_same && level == 0 => {
+            Some(last) if is_same && opens.is_none() && !is_cut => {
                 last.atoms.end = end;
                 last.tokens = last.tokens.saturating_add(tokens);
                 last.is_bare = false;
@@ -76,10 +101,11 @@ impl Runs<'_, '_> {
             _ => self.sections.push(Section {
                 atoms: end - 1..end,
                 headings: Arc::clone(&self.headings),
-                level,
+                level: opens.unwrap_or_default(),
                 tokens,
-                is_bare: level > 0,
+                is_bare: matches!(kind, BlockKind::Heading { .. }),
                 is_joined: false,
+                is_cut,
             }),
         }
     }
@@ -92,7 +118,11 @@ pub(crate) fn merge_small(gauge: &Gauge<'_>, atoms: &[Atom], sections: Vec<Secti
     let mut merged: Vec<Section> = Vec::new();
     for section in with_bare_headings(sections) {
         match merged.last_mut() {
-            Some(last) if (!keep_apart || section.level > LEVEL_KEPT_APART) && joins(gauge, atoms, last, &section) => {
+            Some(last)
+                if !section.is_cut
+                    && (!keep_apart || section.level > LEVEL_KEPT_APART)
+                    && joins(gauge, atoms, last, &section) =>
+            {
                 last.headings = common_headings(&last.headings, &section.headings);
                 last.atoms.end = section.atoms.end;
                 last.tokens += section.tokens;
@@ -110,12 +140,14 @@ fn with_bare_headings(sections: Vec<Section>) -> Vec<Section> {
     for mut section in sections {
         if let Some(last) = result.last()
             && last.is_bare
+            && !section.is_cut
             && section.headings.len() > last.headings.len()
             && section.headings.starts_with(&last.headings)
         {
             section.atoms.start = last.atoms.start;
             section.tokens = section.tokens.saturating_add(last.tokens);
             section.level = last.level;
+            section.is_cut = last.is_cut;
             result.pop();
         }
         result.push(section);

@@ -5,3 +5,4 @@ mod cost;
 mod documents;
 mod outlines;
 mod small;
+mod structure;

@@ -106,6 +106,7 @@ pub(super) static TABLES: &[Table] = &[
             long("chunks"),
             text("removed"),
             text("statistics"),
+            text("chunking"),
         ],
     ),
     of_tenant("usage", &["day", "kind"], &[long("day"), text("kind"), long("amount")]),
@@ -172,12 +173,18 @@ pub(super) static TABLES: &[Table] = &[
             long("text_bytes"),
             or_null(text("title")),
             or_null(text("content_type")),
+            or_null(text("noticed")),
         ],
     ),
     of_tenant(
         "version_text",
         &["doc", "version", "start_byte"],
         &[long("doc"), long("version"), long("start_byte"), blob("zstd")],
+    ),
+    of_tenant(
+        "version_places",
+        &["doc", "version", "start_byte"],
+        &[long("doc"), long("version"), long("start_byte"), long("line"), text("position")],
     ),
     of_tenant(
         "chunkings",
@@ -212,6 +219,7 @@ pub(super) static TABLES: &[Table] = &[
             text("state"),
             long("created_at"),
             or_null(long("promoted_at")),
+            text("chunking"),
         ],
     ),
     of_tenant(

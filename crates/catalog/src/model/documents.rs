@@ -4,7 +4,7 @@ use catena_access::acl::Rule;
 use catena_access::{Acl, Attributes, Decision, Liveness};
 use catena_domain::{DocNo, DocumentId, RecipeId, Seq, Span, Timestamp, VersionNo};
 
-use super::{ChunkHash, Embedding};
+use super::{ChunkHash, Chunking, Embedding, Noticed, Place};
 
 /// What a writer believes is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +53,32 @@ pub struct NewDocument {
     pub embeddings: Vec<Embedding>,
     /// What the writer believes is there now.
     pub expect: Expect,
+    /// What else is known of it.
+    pub besides: Besides,
+}
+
+/// What may be known of a document that is written, and need not be.
+#[derive(Debug, Clone, Default)]
+pub struct Besides {
+    /// Where in the original the text comes from, in the order of the text.
+    pub places: Vec<Place>,
+    /// What was found in the original and is no part of the text.
+    pub noticed: Noticed,
+    /// The text cut by another recipe as well: that of the generation which answers until another is built.
+    pub also: Option<Cut>,
+    /// The tenant's settings by which it was cut; refused when they are others by now.
+    pub chunking: Option<Chunking>,
+}
+
+/// A text's chunks under a recipe, and the vectors that the tenant had none of.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// The recipe.
+    pub recipe: RecipeId,
+    /// The chunks, in the order of the text.
+    pub chunks: Vec<NewChunk>,
+    /// The vectors.
+    pub embeddings: Vec<Embedding>,
 }
 
 /// A chunk to be stored.
@@ -185,6 +211,8 @@ pub struct Document {
     pub text: String,
     /// The hash of that text.
     pub text_sha256: [u8; 32],
+    /// What was found in the original of the current version and is no part of its text.
+    pub noticed: Noticed,
     /// The rule that admitted the principal.
     pub rule: Rule,
 }
@@ -261,6 +289,10 @@ pub struct Restorable {
     pub bytes_sha256: [u8; 32],
     /// Its normalised text.
     pub text: String,
+    /// Where in the original the text comes from.
+    pub places: Vec<Place>,
+    /// What was found in the original and is no part of the text.
+    pub noticed: Noticed,
     /// Whether the document is there.
     pub state: Liveness,
     /// The write that changed the document last.

@@ -5,6 +5,8 @@ use catena_access::acl::Rule;
 use catena_domain::{AclId, DocNo, DocumentId, Seq, Span, Timestamp, VersionNo};
 use half::f16;
 
+use super::Places;
+
 /// One row of the index.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexRow {
@@ -90,6 +92,8 @@ pub struct StoredPassage {
     pub headings: Vec<String>,
     /// Its first and its last line, from one.
     pub lines: (u32, u32),
+    /// Where in the original it comes from, as far as that is known.
+    pub places: Places,
     /// What lies between the chunk before and this one; empty for the first.
     pub lead: String,
     /// The text under the span.
@@ -113,6 +117,8 @@ pub struct StoredText {
     pub version: VersionNo,
     /// What its bytes were.
     pub content_type: String,
+    /// The source that it came from.
+    pub source: Option<String>,
     /// Its title.
     pub title: String,
     /// Its normalised text.

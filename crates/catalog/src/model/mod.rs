@@ -1,20 +1,23 @@
 //! What goes into the catalog and what comes out, one file per family of tables.
 
+mod chunking;
 mod deed;
 mod directory;
 mod documents;
 mod feed;
 mod jobs;
+mod places;
 mod quotas;
 mod record;
 mod tenants;
 
 use catena_audit::LeafRef;
 
+pub use chunking::{Chunking, Cutting};
 pub use deed::{Deed, KeptAnswer, Once};
 pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
-    Change, Changed, CurrentVersion, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk, NewDocument,
+    Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk, NewDocument,
     PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
@@ -22,10 +25,11 @@ pub use jobs::{
     Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob, NewJobItem,
     Rate, Run, Taking, Tally, WorkerReach,
 };
+pub use places::{Noticed, Place, Places, Position};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
 pub use tenants::{
-    Answering, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
+    Answering, Cuttings, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
     Successor, Tenant, TenantChange, TenantState,
 };
 

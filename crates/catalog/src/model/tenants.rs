@@ -6,7 +6,7 @@ use std::time::Duration;
 use catena_access::{Credential, KeyHash, Rights};
 use catena_domain::{GenerationId, GroupName, KeyId, Label, RecipeId, Seq, TenantId, Timestamp, UserName};
 
-use super::{Held, Quota, Quotas};
+use super::{Chunking, Held, Quota, Quotas};
 
 /// Where a tenant is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +87,8 @@ pub struct TenantChange {
     pub quotas: BTreeMap<Quota, Option<u64>>,
     /// What its scores are counted over.
     pub statistics: Option<Statistics>,
+    /// How its documents are cut.
+    pub chunking: Option<Chunking>,
 }
 
 /// Whether a tenant's keys are let in.
@@ -117,6 +119,8 @@ pub struct Tenant {
     pub quotas: Quotas,
     /// What its scores are counted over.
     pub statistics: Statistics,
+    /// How its documents are cut.
+    pub chunking: Chunking,
     /// The generation that answers; `None` when the tenant is gone.
     pub live_generation: Option<GenerationId>,
     /// How many rows of each table its removal has taken so far.
@@ -213,6 +217,17 @@ pub struct LiveIndex {
     pub seq: Seq,
     /// Its live generation.
     pub generation: GenerationRow,
+    /// How the tenant has its documents cut, which may not yet be how this generation's are.
+    pub chunking: Chunking,
+}
+
+/// How a tenant's documents are to be cut, and which generation answers until they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cuttings {
+    /// How the tenant wants it.
+    pub wanted: Chunking,
+    /// The generation that answers.
+    pub live: GenerationRow,
 }
 
 /// What answers a tenant's questions, and by which of its settings.
@@ -239,4 +254,6 @@ pub struct GenerationRow {
     pub created_at: Timestamp,
     /// When it became the one that answers.
     pub promoted_at: Option<Timestamp>,
+    /// How its documents are cut.
+    pub chunking: Chunking,
 }

@@ -27,7 +27,8 @@ const POSTGRES_MIN: [(i32, i32); 3] = [(15, 14), (16, 10), (17, 6)];
 const POSTGRES_MIN_TEXT: &str = "15.14, 16.10, 17.6 or 18";
 
 /// Tables of which a row never changes, and those of which none is removed either.
-const NEVER_UPDATED: [&str; 5] = ["acls", "versions", "version_text", "audit_outbox", "service_outbox"];
+const NEVER_UPDATED: [&str; 6] =
+    ["acls", "versions", "version_text", "version_places", "audit_outbox", "service_outbox"];
 const NEVER_DELETED: [&str; 2] = ["audit_outbox", "service_outbox"];
 
 pub(super) async fn require_sqlite(connection: &mut SqliteConnection) -> Result<()> {

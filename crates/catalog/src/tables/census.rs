@@ -82,7 +82,8 @@ impl CatalogReader {
 }
 
 async fn live_indexes(tx: &mut Connection) -> Result<Vec<LiveIndex>> {
-    let rows = sql("SELECT t.tenant, t.seq, g.generation, g.recipe, g.dimension, g.state, g.created_at, g.promoted_at
+    let rows = sql("SELECT t.tenant, t.seq, g.generation, g.recipe, g.dimension, g.state, g.created_at, g.promoted_at,
+                g.chunking, t.chunking AS wanted
          FROM tenants t JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
          WHERE t.state IN ('active', 'suspended') ORDER BY t.tenant")
     .fetch_all(tx)
@@ -91,7 +92,8 @@ async fn live_indexes(tx: &mut Connection) -> Result<Vec<LiveIndex>> {
 }
 
 fn live_index_of(row: &Row) -> Result<LiveIndex> {
-    Ok(LiveIndex { tenant: row.name("tenant")?, seq: Seq(row.u64("seq")?), generation: generations::row_of(row)? })
+    let (tenant, seq) = (row.name("tenant")?, Seq(row.u64("seq")?));
+    Ok(LiveIndex { tenant, seq, generation: generations::row_of(row)?, chunking: row.json("wanted")? })
 }
 
 async fn versions(

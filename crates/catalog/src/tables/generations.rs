@@ -7,16 +7,17 @@ use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Answering, Deed, GenerationRow, GenerationState, Written};
+use crate::model::{Answering, Chunking, Cuttings, Deed, GenerationRow, GenerationState, Written};
 use crate::store::{Connection, Row, in_task, sql};
-use crate::tables::codec::corrupt;
+use crate::tables::codec::{corrupt, json};
 use crate::tables::tenants::{gone, statistics_of};
+use crate::tables::tenants;
 
 impl Catalog {
     /// The tenant's generations, the oldest first.
     pub async fn generations(&self, scope: &Scope) -> Result<Vec<GenerationRow>> {
         let mut tx = self.store.read(scope).await?;
-        let rows = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
+        let rows = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at, chunking FROM generations
              WHERE tenant = $1 ORDER BY created_at, generation")
         .bind(scope.tenant().as_str())
         .fetch_all(&mut tx)
@@ -27,7 +28,7 @@ impl Catalog {
     /// The generation that answers.
     pub async fn live_generation(&self, scope: &Scope) -> Result<GenerationRow> {
         let mut tx = self.store.read(scope).await?;
-        let row = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
+        let row = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at, chunking FROM generations
              WHERE tenant = $1 AND state = 'live'")
         .bind(scope.tenant().as_str())
         .fetch_optional(&mut tx)
@@ -38,7 +39,8 @@ impl Catalog {
     /// The generation that answers, and by which of the tenant's settings it does.
     pub async fn answering(&self, scope: &Scope) -> Result<Answering> {
         let mut tx = self.store.read(scope).await?;
-        let row = sql("SELECT g.generation, g.recipe, g.dimension, g.state, g.created_at, g.promoted_at, t.statistics
+        let row = sql("SELECT g.generation, g.recipe, g.dimension, g.state, g.created_at, g.promoted_at, g.chunking,
+                    t.statistics
              FROM generations g JOIN tenants t ON t.tenant = g.tenant WHERE g.tenant = $1 AND g.state = 'live'")
         .bind(scope.tenant().as_str())
         .fetch_optional(&mut tx)
@@ -47,19 +49,40 @@ impl Catalog {
         Ok(Answering { generation: row_of(&row)?, statistics: statistics_of(&row)? })
     }
 
-    /// Begins a generation, which does not answer yet.
-    pub async fn create_generation(&self, scope: &Scope, recipe: &RecipeId, dimension: u32) -> Result<GenerationRow> {
+    /// How the tenant's documents are to be cut, and which generation answers.
+    pub async fn cuttings(&self, scope: &Scope) -> Result<Cuttings> {
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT g.generation, g.recipe, g.dimension, g.state, g.created_at, g.promoted_at, g.chunking,
+                    t.chunking AS wanted
+             FROM generations g JOIN tenants t ON t.tenant = g.tenant WHERE g.tenant = $1 AND g.state = 'live'")
+        .bind(scope.tenant().as_str())
+        .fetch_optional(&mut tx)
+        .await?;
+        let row = row.ok_or_else(|| gone(scope))?;
+        Ok(Cuttings { wanted: row.json("wanted")?, live: row_of(&row)? })
+    }
+
+    /// Begins a generation, which does not answer yet. `chunking` is how its documents are cut.
+    pub async fn create_generation(
+        &self,
+        scope: &Scope,
+        recipe: &RecipeId,
+        dimension: u32,
+        chunking: &Chunking,
+    ) -> Result<GenerationRow> {
         let (store, tenant, recipe) = (self.store.clone(), scope.tenant().clone(), recipe.clone());
+        let chunking = chunking.clone();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
-            let row = insert(tx.connection(), &tenant, &recipe, dimension, GenerationState::Building).await?;
+            let row = insert(tx.connection(), &tenant, &recipe, dimension, (GenerationState::Building, &chunking)).await?;
             tx.commit().await?;
             Ok(row)
         })
         .await
     }
 
-    /// Lets a generation answer in the place of the one that does now.
+    /// Lets a generation answer in the place of the one that does now. Refused when the tenant wants its documents cut in
+    /// another way by now: what is written meanwhile would be missing in it.
     pub async fn promote_generation(
         &self,
         scope: &Scope,
@@ -75,13 +98,16 @@ impl Catalog {
                 .await?;
             let row =
                 sql("UPDATE generations SET state = 'live', promoted_at = $3 WHERE tenant = $1 AND generation = $2
-                 RETURNING recipe")
+                 RETURNING recipe, chunking")
                 .bind(tenant.as_str())
                 .bind(id.as_str())
                 .bind(clock::now().0)
                 .fetch_optional(tx.connection())
                 .await?;
             let row = row.ok_or_else(|| CatalogError::NotFound { what: "generation", id: id.to_string() })?;
+            if row.json::<Chunking>("chunking")? != tenants::chunking(tx.connection(), &tenant).await? {
+                return Err(CatalogError::ChunkingChanged);
+            }
             deed.draft.objects.push(Object::new("generation", id.as_str()));
             deed.draft.generation = Some(id.to_string());
             deed.draft.recipe = Some(row.text("recipe")?);
@@ -118,7 +144,7 @@ pub(crate) async fn insert(
     tenant: &TenantId,
     recipe: &RecipeId,
     dimension: u32,
-    state: GenerationState,
+    (state, chunking): (GenerationState, &Chunking),
 ) -> Result<GenerationRow> {
     if dimension == 0 {
         return Err(CatalogError::Invalid { what: "the vectors' length", reason: "is zero".to_owned() });
@@ -126,8 +152,8 @@ pub(crate) async fn insert(
     let id = random::identifier().map_err(CatalogError::chance)?;
     let now = clock::now();
     let promoted_at = (state == GenerationState::Live).then_some(now);
-    sql("INSERT INTO generations (tenant, generation, recipe, dimension, state, created_at, promoted_at)
-         SELECT tenant, $2, $3, $4, $5, $6, $7 FROM tenants WHERE tenant = $1")
+    sql("INSERT INTO generations (tenant, generation, recipe, dimension, state, created_at, promoted_at, chunking)
+         SELECT tenant, $2, $3, $4, $5, $6, $7, $8 FROM tenants WHERE tenant = $1")
     .bind(tenant.as_str())
     .bind(id.as_str())
     .bind(recipe.as_str())
@@ -135,9 +161,10 @@ pub(crate) async fn insert(
     .bind(state_text(state))
     .bind(now.0)
     .bind(promoted_at.map(|at| at.0))
+    .bind(json(chunking))
     .execute(&mut *connection)
     .await?;
-    let row = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at FROM generations
+    let row = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at, chunking FROM generations
          WHERE tenant = $1 AND generation = $2")
     .bind(tenant.as_str())
     .bind(id.as_str())
@@ -168,5 +195,6 @@ pub(crate) fn row_of(row: &Row) -> Result<GenerationRow> {
         state,
         created_at: row.time("created_at")?,
         promoted_at: row.time_or_null("promoted_at")?,
+        chunking: row.json("chunking")?,
     })
 }

@@ -218,6 +218,9 @@ async fn step(connection: &mut Connection, tenant: &TenantId, purge: PendingPurg
         "DELETE FROM version_text WHERE tenant = $1 AND doc = $2 AND (version, start_byte) IN (
              SELECT version, start_byte FROM version_text WHERE tenant = $1 AND doc = $2 AND version <= $3
              ORDER BY version, start_byte LIMIT $4)",
+        "DELETE FROM version_places WHERE tenant = $1 AND doc = $2 AND (version, start_byte) IN (
+             SELECT version, start_byte FROM version_places WHERE tenant = $1 AND doc = $2 AND version <= $3
+             ORDER BY version, start_byte LIMIT $4)",
         "DELETE FROM chunkings WHERE tenant = $1 AND doc = $2 AND (version, recipe) IN (
              SELECT version, recipe FROM chunkings WHERE tenant = $1 AND doc = $2 AND version <= $3
              ORDER BY version, recipe LIMIT $4)",

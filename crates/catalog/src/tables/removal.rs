@@ -49,7 +49,7 @@ macro_rules! table {
 
 /// Every table that has a tenant, but for the tenants and their record: what refers to others stands before them. Keys
 /// go first, so that nobody comes in any more, whatever else is left.
-pub(crate) const TABLES: [Table; 20] = [
+pub(crate) const TABLES: [Table; 21] = [
     table!("api_keys", "tenant, key"),
     table!("group_members", "tenant, group_name, user_name"),
     table!("group_nesting", "tenant, group_name, member_group"),
@@ -66,6 +66,7 @@ pub(crate) const TABLES: [Table; 20] = [
     table!("chunkings", "tenant, doc, version, recipe"),
     table!("embeddings", "tenant, recipe, hash"),
     table!("version_text", "tenant, doc, version, start_byte"),
+    table!("version_places", "tenant, doc, version, start_byte"),
     table!("versions", "tenant, doc, version"),
     table!("documents", "tenant, doc"),
     table!("acls", "tenant, acl"),

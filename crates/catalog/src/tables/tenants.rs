@@ -7,7 +7,7 @@ use catena_runtime::{clock, random};
 
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Deed, GenerationState, Held, Page, Service, Standing, Statistics, Tenant, TenantChange, TenantState, Written,
+    Chunking, Deed, GenerationState, Held, Page, Service, Standing, Statistics, Tenant, TenantChange, TenantState, Written,
 };
 use crate::store::{Connection, Reach, Row, in_task, sql};
 use crate::tables::codec::{corrupt, hex, json, long, sha256};
@@ -72,8 +72,9 @@ impl Catalog {
                 };
                 return Err(CatalogError::Conflict { what: format!("tenant {id}"), reason });
             }
+            let live = (GenerationState::Live, &Chunking::default());
             let generation =
-                generations::insert(tx.connection(), &id, &recipe, dimension, GenerationState::Live).await?;
+                generations::insert(tx.connection(), &id, &recipe, dimension, live).await?;
             deed.draft.objects.push(Object::new("tenant", id.as_str()));
             deed.draft.generation = Some(generation.id.to_string());
             deed.draft.recipe = Some(recipe.to_string());
@@ -89,7 +90,7 @@ impl Catalog {
         let limit = page::limit(limit);
         let mut tx = self.store.read(Reach::Installation).await?;
         let rows = sql("SELECT t.tenant, t.name, t.created_at, t.seq, t.state, t.quotas, t.documents, t.text_bytes,
-                    t.chunks, t.removed, t.statistics, g.generation
+                    t.chunks, t.removed, t.statistics, t.chunking, g.generation
              FROM tenants t LEFT JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
              WHERE t.tenant > $1 ORDER BY t.tenant LIMIT $2")
         .bind(after.map_or("", |after| after.as_str()))
@@ -141,7 +142,7 @@ impl Catalog {
         row.map(|row| Ok(Standing { state: state_of(&row, "state")?, quotas: row.json("quotas")? })).transpose()
     }
 
-    /// Changes a tenant's name, quotas, statistics, or whether it is served; `None` when there is no such tenant. The next request
+    /// Changes a tenant's name, quotas, statistics, chunking, or whether it is served; `None` when there is no such tenant. The next request
     /// obeys it.
     pub async fn change_tenant(
         &self,
@@ -167,12 +168,14 @@ impl Catalog {
                 Some(Service::Resumed) => TenantState::Active,
                 Some(Service::Suspended) => TenantState::Suspended,
             };
-            sql("UPDATE tenants SET name = $2, state = $3, quotas = $4, statistics = $5 WHERE tenant = $1")
+            sql("UPDATE tenants SET name = $2, state = $3, quotas = $4, statistics = $5, chunking = $6
+                 WHERE tenant = $1")
                 .bind(id.as_str())
                 .bind(change.name.clone().unwrap_or(before.name))
                 .bind(state.as_str())
                 .bind(json(&quotas))
                 .bind(change.statistics.unwrap_or(before.statistics).as_str())
+                .bind(json(change.chunking.as_ref().unwrap_or(&before.chunking)))
                 .execute(tx.connection())
                 .await?;
             draft.objects.extend(changes(&id, &change));
@@ -235,6 +238,7 @@ fn check(change: &TenantChange) -> Result<()> {
     if let Some(name) = &change.name {
         check_name("a tenant's name", name)?;
     }
+    change.chunking.as_ref().map_or(Ok(()), Chunking::check)?;
     for (quota, limit) in &change.quotas {
         let (least, most) = quota.bounds();
         if let Some(limit) = limit.filter(|limit| !(least..=most).contains(limit)) {
@@ -261,7 +265,16 @@ fn changes(id: &TenantId, change: &TenantChange) -> Vec<Object> {
         Object::new("quota", format!("{quota}={limit}"))
     }));
     objects.extend(change.statistics.map(|statistics| Object::new("statistics", statistics.as_str())));
+    objects.extend(change.chunking.as_ref().map(|chunking| {
+        Object { sha256: Some(hex(&sha256(json(chunking).as_bytes()))), ..Object::new("chunking", id.as_str()) }
+    }));
     objects
+}
+
+/// How the tenant's documents are to be cut, as this transaction sees it.
+pub(crate) async fn chunking(connection: &mut Connection, tenant: &TenantId) -> Result<Chunking> {
+    let row = sql("SELECT chunking FROM tenants WHERE tenant = $1").bind(tenant.as_str()).fetch_optional(connection).await?;
+    row.ok_or_else(|| CatalogError::TenantGone { tenant: tenant.clone() })?.json("chunking")
 }
 
 /// A tenant's state in a row.
@@ -286,7 +299,7 @@ pub(crate) fn held_of(row: &Row) -> Result<Held> {
 pub(crate) async fn find(connection: &mut Connection, id: &TenantId) -> Result<Option<Tenant>> {
     let row =
         sql("SELECT t.tenant, t.name, t.created_at, t.seq, t.state, t.quotas, t.documents, t.text_bytes, t.chunks,
-                t.removed, t.statistics, g.generation
+                t.removed, t.statistics, t.chunking, g.generation
          FROM tenants t LEFT JOIN generations g ON g.tenant = t.tenant AND g.state = 'live'
          WHERE t.tenant = $1")
         .bind(id.as_str())
@@ -305,6 +318,7 @@ fn tenant_of(row: &Row) -> Result<Tenant> {
         held: held_of(row)?,
         quotas: row.json("quotas")?,
         statistics: statistics_of(row)?,
+        chunking: row.json("chunking")?,
         live_generation: row.name_or_null("generation")?,
         removed: row.json("removed")?,
     })

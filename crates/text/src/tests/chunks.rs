@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::documents::{bytes, document, hostile, wordpieces};
-use crate::{Chunk, ChunkRules, Format, Outline, breadcrumb, chunk, embedding_text, outline};
+use crate::{BlockKind, Chunk, ChunkRules, Format, Keeping, Outline, breadcrumb, chunk, embedding_text, outline};
 
-const SMALL: ChunkRules = ChunkRules { window_tokens: 60, target_tokens: 40, max_bytes: 300 };
+const SMALL: ChunkRules = ChunkRules { window_tokens: 60, target_tokens: 40, max_bytes: 300, ..ChunkRules::DEFAULT };
 
 /// The promises that hold for any text; an error tells which is broken.
 fn verify(
@@ -13,15 +13,18 @@ fn verify(
     title: &str,
     rules: &ChunkRules,
     measure: &dyn Fn(&str) -> usize,
+    outline: &Outline,
     chunks: &[Chunk],
 ) -> Result<(), TestCaseError> {
     let (mut covered, mut line) = (0, 1);
+    let unseen = hidden(text, outline);
     for chunk in chunks {
         let body = chunk.span.of(text).ok_or_else(|| TestCaseError::fail("a span splits a character"))?;
         let (start, end) = (chunk.span.start as usize, chunk.span.end as usize);
         prop_assert!(start >= covered, "chunks overlap at byte {start}");
         let skipped = &text[covered..start];
-        prop_assert!(skipped.trim().is_empty(), "left out: {skipped:?}");
+        prop_assert!(unseen[covered..start].trim().is_empty(), "left out: {skipped:?}");
+        prop_assert_eq!(&unseen[start..end], body, "a chunk holds what nobody sees");
         prop_assert!(!body.trim().is_empty(), "a chunk with nothing to read at byte {start}");
         prop_assert!(body.len() <= rules.max_bytes, "{} bytes", body.len());
         prop_assert_eq!(chunk.tokens as usize, measure(body));
@@ -34,8 +37,20 @@ fn verify(
         prop_assert_eq!(chunk.lines, (first_line, line), "a chunk never ends with a line break");
         covered = end;
     }
-    prop_assert!(text[covered..].trim().is_empty(), "left out at the end: {:?}", &text[covered..]);
+    prop_assert!(unseen[covered..].trim().is_empty(), "left out at the end: {:?}", &text[covered..]);
     Ok(())
+}
+
+/// `text` with spaces in place of what nobody sees, so that offsets stay.
+fn hidden(text: &str, outline: &Outline) -> String {
+    let mut unseen = text.to_owned();
+    for block in outline.blocks.iter().filter(|block| block.kind == BlockKind::Comment) {
+        let range = block.span.start as usize..block.span.end as usize;
+        if let Some(comment) = block.span.of(text) {
+            unseen.replace_range(range, &" ".repeat(comment.len()));
+        }
+    }
+    unseen
 }
 
 fn chunked(text: &str, title: &str, rules: &ChunkRules) -> Vec<Chunk> {
@@ -53,7 +68,7 @@ proptest! {
     fn chunks_cover_the_text_in_order_and_fit_the_window(
         text in document(),
         title in "\\PC{0,80}",
-        format in prop::sample::select(vec![Format::Markdown, Format::PlainText]),
+        format in prop::sample::select(Format::all().filter(|format| format.is_text()).collect::<Vec<_>>()),
         rules in prop::sample::select(vec![ChunkRules::DEFAULT, SMALL]),
     ) {
         // The small window holds no long breadcrumb; the promise is for windows that do.
@@ -61,17 +76,17 @@ proptest! {
         let outline = outline(format, &text);
         let outline = if rules == SMALL { without_headings(outline) } else { outline };
         let chunks = chunk(&text, title, &outline, &rules, &wordpieces);
-        verify(&text, title, &rules, &wordpieces, &chunks)?;
+        verify(&text, title, &rules, &wordpieces, &outline, &chunks)?;
         prop_assert_eq!(&chunks, &chunk(&text, title, &outline, &rules, &wordpieces), "a second run differs");
     }
 
     #[test]
     fn chunks_fit_under_measures_that_do_not_add_up(text in document(), title in "\\PC{0,80}") {
         let outline = outline(Format::Markdown, &text);
-        let rules = ChunkRules { window_tokens: 400, target_tokens: 300, max_bytes: 4096 };
+        let rules = ChunkRules { window_tokens: 400, target_tokens: 300, max_bytes: 4096, ..ChunkRules::DEFAULT };
         let o200k = |text: &str| crate::Tokenizer::O200kBase.count(text);
         for measure in [&bytes as &dyn Fn(&str) -> usize, &o200k] {
-            verify(&text, &title, &rules, measure, &chunk(&text, &title, &outline, &rules, measure))?;
+            verify(&text, &title, &rules, measure, &outline, &chunk(&text, &title, &outline, &rules, measure))?;
         }
     }
 
@@ -79,10 +94,10 @@ proptest! {
     fn a_chunk_holds_no_two_sections_under_different_second_headings(text in document()) {
         let outline = outline(Format::Markdown, &text);
         let borders: Vec<u32> = outline.blocks.iter().enumerate().filter(|(number, block)| {
-            let is_high = matches!(block.kind, crate::BlockKind::Heading { level: 1 | 2 });
+            let is_high = matches!(block.kind, BlockKind::Heading { level: 1 | 2 });
             // A heading right below another opens one section with it.
             let before = number.checked_sub(1).map(|before| outline.blocks[before].kind);
-            is_high && !matches!(before, None | Some(crate::BlockKind::Heading { .. }))
+            is_high && !matches!(before, None | Some(BlockKind::Heading { .. }))
         }).map(|(_, block)| block.span.start).collect();
         for chunk in chunk(&text, "", &outline, &ChunkRules::DEFAULT, &wordpieces) {
             let torn = borders.iter().find(|&&at| chunk.span.start < at && at < chunk.span.end);
@@ -102,9 +117,10 @@ fn without_headings(mut outline: Outline) -> Outline {
 fn hostile_texts_keep_every_promise() {
     for (name, text) in hostile(100_000) {
         let text = crate::normalise(text.as_bytes()).unwrap().into_string();
-        for format in [Format::Markdown, Format::PlainText] {
-            let chunks = chunk(&text, "Title", &outline(format, &text), &ChunkRules::DEFAULT, &wordpieces);
-            let verdict = verify(&text, "Title", &ChunkRules::DEFAULT, &wordpieces, &chunks);
+        for format in Format::all().filter(|format| format.is_text()) {
+            let outline = outline(format, &text);
+            let chunks = chunk(&text, "Title", &outline, &ChunkRules::DEFAULT, &wordpieces);
+            let verdict = verify(&text, "Title", &ChunkRules::DEFAULT, &wordpieces, &outline, &chunks);
             assert!(verdict.is_ok(), "{name} as {format:?}: {verdict:?}");
         }
     }
@@ -120,13 +136,13 @@ fn any_outline_will_do() {
         outline.blocks.push(crate::Block { span, ..block.clone() });
     }
     let chunks = chunk(text, "", &outline, &ChunkRules::DEFAULT, &wordpieces);
-    verify(text, "", &ChunkRules::DEFAULT, &wordpieces, &chunks).unwrap();
+    verify(text, "", &ChunkRules::DEFAULT, &wordpieces, &outline, &chunks).unwrap();
 }
 
 #[test]
 fn rules_of_nothing_still_end() {
     let text = "# A\n\nSome words, and a few more.\n";
-    let rules = ChunkRules { window_tokens: 0, target_tokens: 0, max_bytes: 0 };
+    let rules = ChunkRules { window_tokens: 0, target_tokens: 0, max_bytes: 0, ..ChunkRules::DEFAULT };
     let chunks = chunked(text, "", &rules);
     let rejoined: String = bodies(text, &chunks).concat().split_whitespace().collect();
     assert_eq!(rejoined, text.split_whitespace().collect::<String>());
@@ -190,6 +206,18 @@ fn a_long_table_is_cut_between_rows_and_code_between_lines() {
         assert!(first.starts_with('|') || first == "```" || first.starts_with("    let"), "{first:?}");
         assert!(last.ends_with('|') || last == "```" || last.ends_with("max(2);"), "{last:?}");
     }
+}
+
+#[test]
+fn a_table_that_fits_stays_whole_unless_tables_are_to_be_parted() {
+    let words = "Some words that stand before the table. ".repeat(12);
+    let rows = "| one cell | another cell |\n".repeat(12);
+    let text = format!("{}\n\n| a | b |\n|---|---|\n{rows}", words.trim());
+    let tables = |tables| {
+        let chunks = chunked(&text, "", &ChunkRules { tables, ..ChunkRules::DEFAULT });
+        bodies(&text, &chunks).iter().filter(|body| body.contains("one cell")).count()
+    };
+    assert_eq!((tables(Keeping::Whole), tables(Keeping::Parted)), (1, 2));
 }
 
 #[test]

@@ -37,3 +37,19 @@ fn a_hostile_text_makes_no_more_chunks_than_its_size_allows() {
         assert!(chunks.len() <= most, "{name}: {} chunks", chunks.len());
     }
 }
+
+#[test]
+fn zz_times() {
+    for (name, text) in hostile(100_000) {
+        let text = crate::normalise(text.as_bytes()).unwrap().into_string();
+        for format in Format::all().filter(|format| format.is_text()) {
+            let t = std::time::Instant::now();
+            let o = outline(format, &text);
+            let a = t.elapsed();
+            let n = chunk(&text, "Title", &o, &ChunkRules::DEFAULT, &wordpieces).len();
+            let b = t.elapsed();
+            if b.as_millis() > 300 { eprintln!("{name} {format:?} outline {a:?} all {b:?} {n}"); }
+        }
+    }
+}
+

@@ -60,6 +60,11 @@ fn block() -> impl Strategy<Value = String> {
         1 => prop::collection::vec(line(20), 1..5).prop_map(|lines| format!("> {}\n\n", lines.join("\n> "))),
         1 => ("[a-zA-Z0-9+/]{1,40}", 1..200usize).prop_map(|(unit, times)| unit.repeat(times) + "\n"),
         1 => "[ \t\n]{1,20}",
+        1 => (line(8), line(8)).prop_map(|(seen, hidden)| format!("{seen} <!-- {hidden} --> {seen}\n")),
+        1 => (line(8), line(8)).prop_map(|(seen, hidden)| format!("<!--\n{hidden}\n-->\n\n.. {hidden}\n\n// {seen}\n{seen}\n")),
+        1 => (line(3), prop::collection::vec(line(6), 1..30)).prop_map(|(name, lines)| {
+            format!("/// {name}\nfn name() {{\n    let a = \"{}\";\n}}\n\nclass B:\n    def c(self):\n        return 1\n\n", lines.join("\";\n    let b = \""))
+        }),
         1 => "\\PC{0,60}\n",
     ]
 }
@@ -142,6 +147,24 @@ pub(super) fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
         ("full stops and brackets", format!("A{}", of(".(("))),
         ("a full stop and brackets", format!("A.{}", of("("))),
         ("a full stop and digits", format!("A. {}", of("1 "))),
+        ("comments", of("a <!-- b --> ")),
+        ("comment blocks", of("<!-- a -->\nb\n\n")),
+        ("scripts", of("<script>")),
+        ("tables of equals signs", of("== ==\na\n\nb\n")),
+        ("titles with marks", of("a\n====\n")),
+        ("directives", of(".. note::\n")),
+        ("explicit comments", of(".. a\n")),
+        ("delimiters", of("----\n")),
+        ("descriptions", of("[a]\n")),
+        ("items that go on", of("* a\n+\n")),
+        ("nested code", format!("{}{}", "fn a() { ".repeat(bytes / 20), "} ".repeat(bytes / 20))),
+        ("open braces", of("{")),
+        ("open parentheses", of("f(")),
+        ("classes", growing(bytes, |n| format!("{}class A:\n", " ".repeat(n % 200)))),
+        ("small functions", of("fn a() {}\n")),
+        ("quotation marks", of("\"'`")),
+        ("type arguments", of("a<b<")),
+        ("conditions", of("#if A\n")),
         ("invisible marks", format!("a{}", of("\u{200B}"))),
     ]
 }

@@ -9,7 +9,7 @@ use crate::markdown::{NESTING_COLUMNS_MAX, without_deep_nesting};
 use crate::outline::{HEADING_BYTES_MAX, HEADING_DEPTH_MAX};
 use crate::{BlockKind, Format, outline};
 
-fn sketch(format: Format, text: &str) -> Vec<(BlockKind, &str, String)> {
+pub(super) fn sketch(format: Format, text: &str) -> Vec<(BlockKind, &str, String)> {
     let outline = outline(format, text);
     outline
         .blocks
@@ -18,7 +18,7 @@ fn sketch(format: Format, text: &str) -> Vec<(BlockKind, &str, String)> {
         .collect()
 }
 
-fn heading(level: u8) -> BlockKind {
+pub(super) fn heading(level: u8) -> BlockKind {
     BlockKind::Heading { level }
 }
 
@@ -26,7 +26,7 @@ proptest! {
     #[test]
     fn blocks_are_in_order_readable_and_under_few_short_headings(
         text in document(),
-        format in prop::sample::select(vec![Format::Markdown, Format::PlainText]),
+        format in prop::sample::select(Format::all().filter(|format| format.is_text()).collect::<Vec<_>>()),
     ) {
         let mut taken = 0;
         for block in outline(format, &text).blocks {
