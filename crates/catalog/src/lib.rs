@@ -23,12 +23,13 @@ pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
     Answering, Change, Changed, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Deed,
-    DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, GenerationRow, GenerationState,
-    Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl, JobEnd, JobKind, JobState,
-    KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext, NewDocument, NewKey, Once, Page, PassageKey,
-    PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota, Quotas, Restorable, Service, Spending, Standing,
-    Statistics, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant, TenantChange, TenantState, Usage,
-    UsageKind, Used, Version, VersionRow, Written,
+    DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, GainedReaders, GenerationRow,
+    GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, ItemChanges, ItemState, Job,
+    JobControl, JobEnd, JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, Move, NewChunk, NewContext,
+    NewDocument, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota, Quotas,
+    Restated, Restorable, SealedCredentials, Service, SourceDescription, SourceItem, SourceRow, SourceState, Spending,
+    Standing, Statistics, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant, TenantChange,
+    TenantState, Usage, UsageKind, Used, Version, VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
 pub use tables::{CatalogReader, Removal, verify_record};

@@ -7,6 +7,7 @@ mod feed;
 mod jobs;
 mod quotas;
 mod record;
+mod sources;
 mod tenants;
 
 use catena_audit::LeafRef;
@@ -21,6 +22,10 @@ pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, St
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
+pub use sources::{
+    GainedReaders, ItemChanges, ItemState, Move, Restated, SealedCredentials, SourceDescription, SourceItem, SourceRow,
+    SourceState,
+};
 pub use tenants::{
     Answering, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
     Successor, Tenant, TenantChange, TenantState,
