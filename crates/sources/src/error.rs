@@ -44,4 +44,20 @@ impl SourceError {
             Self::Unreachable { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
         }
     }
+
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::Invalid { reason: reason.into() }
+    }
+
+    pub(crate) fn unreachable(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Unreachable { place: place.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn refused(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Refused { place: place.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn document(reason: impl Into<String>) -> Self {
+        Self::Document { reason: reason.into() }
+    }
 }

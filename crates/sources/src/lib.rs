@@ -4,7 +4,14 @@
 //! unknown, and is never guessed; a secret is in no message, no log line and no `Debug` output.
 //! Does not: remember anything between two looks, or write documents. `ingest` does both.
 
+pub mod access;
+pub mod credentials;
 pub mod error;
+mod globs;
+pub mod memory;
+mod push;
+pub mod spec;
+pub mod surroundings;
 
 use std::fmt;
 
@@ -13,7 +20,14 @@ use catena_domain::{DocumentId, Timestamp};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+pub use access::AccessSpec;
+pub use credentials::Credentials;
 pub use error::SourceError;
+pub use spec::SourceSpec;
+pub use surroundings::Surroundings;
+
+/// Largest document that is fetched, in bytes. A larger one is found and cannot be had, so that what was known of it stays.
+pub const FETCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How far a look got, in the source's own words: a commit, a listing's time. Opaque to all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +44,7 @@ pub struct Item {
     pub bytes: Option<u64>,
     /// When it was changed last, where the listing says it.
     pub modified_at: Option<Timestamp>,
-    /// The id that it had before, where the source knows that it was moved.
+    /// The id that it had before, where the source knows that it was moved. The caller may never have heard of that id.
     pub moved_from: Option<DocumentId>,
     /// Who may read it, where that is known without the bytes; so a change of it alone is seen, too.
     pub access: Option<Access>,
@@ -132,5 +146,20 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Says when something may have changed, where the source can tell without being asked. Never enough by itself.
     fn changes(&self) -> Option<BoxStream<'static, ()>> {
         None
+    }
+}
+
+/// Makes a source of its description, after every check that needs nobody's answer. Nothing is asked of it yet.
+pub fn open(
+    spec: &SourceSpec,
+    credentials: &Credentials,
+    surroundings: &Surroundings,
+) -> Result<Box<dyn Source>, SourceError> {
+    spec.check()?;
+    credentials.check(spec)?;
+    let _ = surroundings;
+    match spec {
+        SourceSpec::Push(_) => Ok(Box::new(push::Push)),
+        other => Err(SourceError::invalid(format!("{} sources are not built yet", other.kind()))),
     }
 }
