@@ -14,12 +14,13 @@ use catena_catalog::{Catalog, Database, PostgresPlace};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Device, Embedder, Place, Secret, open_model};
 use catena_formats::Formats;
 use catena_index::Index;
-use catena_ingest::Ingest;
+use catena_ingest::{Ingest, Workers};
 use catena_runtime::clock::Stopwatch;
 use catena_runtime::telemetry::{self, LogFormat};
 use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
 use clap::{Parser, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 /// The folder of the index below the data folder.
 const INDEX_FOLDER: &str = "index";
@@ -100,7 +101,7 @@ async fn work(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<usize>
     let ingest = open(arguments, catalog)?;
     ingest.recover().await.context("the index cannot be brought up to the catalog")?;
     let (mut jobs, mut behind) = (0, Vec::new());
-    while ingest.run_next_job().await? {
+    while ingest.run_next_job(&Workers::default(), &CancellationToken::new()).await? {
         jobs += 1;
     }
     for tenant in catalog.all_tenants().await? {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use catena_ingest::Workers;
 use catena_runtime::{clock, telemetry};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
@@ -37,7 +38,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let jobs = tokio::spawn({
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
-        async move { ingest.run_jobs(stop).await }
+        async move { ingest.run_jobs(Workers::default(), stop).await }
     });
     let house = tokio::spawn({
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());

@@ -64,6 +64,22 @@ pub const PAGE_ITEMS_MAX: usize = 500;
 pub const CITATIONS_PER_VERIFY_MAX: usize = 200;
 /// Longest time that a read waits for a sequence number, in milliseconds.
 pub const MIN_SEQ_WAIT_MS: u64 = 5_000;
+/// Most jobs of a tenant that wait or run.
+pub const JOBS_WAITING_MAX: u64 = 2_000;
+/// Most jobs of a tenant that are over and still listed.
+pub const JOBS_KEPT_MAX: u64 = 1_000;
+/// Longest text of what a job is to do, of its plan and of its checkpoint, in bytes.
+pub const JOB_SPEC_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most documents that a job lists as failed; those beyond are counted.
+pub const JOB_FAILURES_MAX: u64 = 10_000;
+/// How long an import's failed documents are kept to be tried again, in days.
+pub const JOB_ITEMS_KEPT_DAYS: i64 = 7;
+/// Largest body of an import, in bytes.
+pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most lines of an import.
+pub const IMPORT_LINES_MAX: usize = 50_000;
+/// Most documents that one request may purge.
+pub const PURGE_DOCUMENTS_MAX: usize = 10_000;
 /// Most chunks of one document.
 pub const CHUNKS_PER_DOCUMENT_MAX: usize = 20_000;
 /// Longest chunk, in bytes: the second bound beside the model's tokens, for text whose words a tokenizer cannot split.

@@ -65,6 +65,12 @@ pub enum IngestError {
     /// A deleted document was to come back, and nobody said to whom.
     #[error("the document is deleted; say in `acl` who may read it once it is back")]
     AclNeeded,
+    /// There is nothing here that does jobs of this kind.
+    #[error("jobs of the kind {kind} cannot be done by this program; run the newest one")]
+    NoRunner {
+        /// The kind.
+        kind: &'static str,
+    },
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
@@ -104,7 +110,7 @@ impl IngestError {
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),
-            Self::Compute(_) => ErrorKind::Internal,
+            Self::Compute(_) | Self::NoRunner { .. } => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Unavailable,
         }
     }

@@ -1,16 +1,19 @@
 //! Background work: claimed from the catalog, run under a lease, reported as it goes.
 //!
 //! Promises: a job that was cut off runs again from what it had stored; a worker that lost its lease changes nothing
-//! more; a cancelled job stops at the next step. Does not: schedule by time.
+//! more; what somebody asks of a running job holds at its next step; when the workers stop, their jobs are put back.
+//! Does not: schedule by time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{CatalogError, Deed, Job, JobEnd, JobKind, Lease, LiveIndex, Written};
-use catena_domain::TenantId;
+use catena_catalog::{
+    CatalogError, Claimed, Deed, Job, JobEnd, JobKind, LiveIndex, NewJob, Taking, Written,
+};
 use catena_runtime::clock;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::progress::{Interrupted, Progress};
@@ -19,6 +22,23 @@ use crate::{Ingest, IngestError, reindex};
 /// How often a worker looks for work that nobody announced.
 const POLL: Duration = Duration::from_secs(2);
 
+/// How jobs are run in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// Jobs that run at once.
+    pub at_once: u32,
+    /// Of these of one tenant, in all processes together.
+    pub at_once_per_tenant: u32,
+    /// How long a worker may be silent before another may take its job.
+    pub lease: Duration,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { at_once: 2, at_once_per_tenant: 1, lease: Duration::from_secs(60) }
+    }
+}
+
 impl Ingest {
     /// Asks for a tenant's index to be built anew from its stored texts.
     pub async fn request_reindex(
@@ -26,8 +46,18 @@ impl Ingest {
         scope: &Scope,
         deed: impl Into<Deed<Job>>,
     ) -> Result<Written<Job>, IngestError> {
-        let job = self.0.catalog.enqueue_job(scope, JobKind::Reindex, deed).await?;
-        self.0.jobs_waiting.notify_one();
+        self.request_job(scope, NewJob::of(JobKind::Reindex), deed).await
+    }
+
+    /// Asks for background work.
+    pub(crate) async fn request_job(
+        &self,
+        scope: &Scope,
+        job: NewJob,
+        deed: impl Into<Deed<Job>>,
+    ) -> Result<Written<Job>, IngestError> {
+        let job = self.0.catalog.enqueue_job(scope, job, deed).await?;
+        self.announce_jobs();
         Ok(job)
     }
 
@@ -36,10 +66,20 @@ impl Ingest {
         self.0.jobs_waiting.notify_one();
     }
 
-    /// Runs jobs, one after the other, until `stop`.
-    pub async fn run_jobs(&self, stop: CancellationToken) {
-        loop {
-            match self.run_next_job().await {
+    /// Runs jobs, some at once, until `stop`. Those at work are put back at their next step.
+    pub async fn run_jobs(&self, workers: Workers, stop: CancellationToken) {
+        let mut loops = JoinSet::new();
+        for _ in 0..workers.at_once.max(1) {
+            let (ingest, stop) = (self.clone(), stop.clone());
+            loops.spawn(async move { ingest.run_jobs_in_turn(workers, stop).await });
+        }
+        while loops.join_next().await.is_some() {}
+    }
+
+    /// One worker: one job after the other.
+    async fn run_jobs_in_turn(&self, workers: Workers, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.run_next_job(&workers, &stop).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, kind = error.kind().as_str(), "the job queue cannot be read"),
@@ -52,47 +92,46 @@ impl Ingest {
         }
     }
 
-    /// Runs the next job, if there is one, to its end.
-    pub async fn run_next_job(&self) -> Result<bool, IngestError> {
-        let Some((tenant, job, lease)) = self.0.catalog.claim_job().await? else { return Ok(false) };
-        let scope = Scope::service(&tenant);
-        // A removal waits here for the job's end, so that no job builds what was removed.
-        let publisher = self.publisher(&tenant).await;
-        let _at_work = publisher.job.lock().await;
-        let end = self.run_job(&tenant, &scope, &job, &lease).await;
-        match self.0.catalog.finish_job(&scope, &job.id, &lease, end).await {
-            // The job goes with its tenant.
-            Ok(()) | Err(CatalogError::TenantGone { .. }) => Ok(true),
+    /// Runs the next job, if there is one, to its end, or until `stop`.
+    pub async fn run_next_job(&self, workers: &Workers, stop: &CancellationToken) -> Result<bool, IngestError> {
+        let Workers { lease, at_once_per_tenant, .. } = *workers;
+        let taking = Taking { lease, at_once_per_tenant, reach: self.0.reach };
+        let Some(claimed) = self.0.catalog.claim_job(&taking).await? else { return Ok(false) };
+        // Another worker may find the next one.
+        self.announce_jobs();
+        let (scope, id, lease) = (Scope::service(&claimed.tenant), claimed.job.id.clone(), claimed.lease);
+        let work = tokio::spawn({
+            let (ingest, stop) = (self.clone(), stop.clone());
+            async move { ingest.run_job(&claimed, &stop).await }
+        });
+        let broke_off = |_| Some(JobEnd::Failed("the job broke off inside; the service's log says where".to_owned()));
+        let Some(end) = work.await.unwrap_or_else(broke_off) else { return Ok(true) };
+        match self.0.catalog.finish_job(&scope, &id, &lease, end).await {
+            // The job goes with its tenant, or another worker has it.
+            Ok(()) | Err(CatalogError::TenantGone { .. } | CatalogError::LeaseLost { .. }) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn run_job(&self, tenant: &TenantId, scope: &Scope, job: &Job, lease: &Lease) -> JobEnd {
-        let progress = Progress { catalog: &self.0.catalog, scope, job, lease };
-        let outcome = match job.kind {
-            JobKind::Reindex => reindex::run(self, scope, &progress).await,
+    /// Runs a job and says how its run ended; nothing when another worker has the job.
+    async fn run_job(&self, claimed: &Claimed, stop: &CancellationToken) -> Option<JobEnd> {
+        let scope = Scope::service(&claimed.tenant);
+        // A removal waits here for the job's end, so that no job builds what was removed.
+        let publisher = self.publisher(&claimed.tenant).await;
+        let _at_work = publisher.jobs.read().await;
+        let progress = Progress::new(&self.0.catalog, &scope, claimed, stop);
+        let outcome = tokio::select! {
+            outcome = self.run_kind(&scope, &progress, claimed) => outcome,
+            () = progress.keep_lease() => Err(Interrupted::Stopping),
         };
-        match outcome {
-            Ok(()) => {
-                tracing::info!(%tenant, job = %job.id, "a job succeeded");
-                JobEnd::Succeeded
-            }
-            Err(Interrupted::Cancelled) => {
-                tracing::info!(%tenant, job = %job.id, "a job was cancelled");
-                JobEnd::Cancelled
-            }
-            Err(Interrupted::Failed(IngestError::Catalog(CatalogError::TenantGone { .. }))) => {
-                tracing::info!(%tenant, job = %job.id, "a job ended, because its tenant was deleted");
-                JobEnd::Cancelled
-            }
-            Err(Interrupted::Suspended) => {
-                tracing::info!(%tenant, job = %job.id, "a job waits, because its tenant is suspended");
-                JobEnd::Deferred
-            }
-            Err(Interrupted::Failed(error)) => {
-                tracing::error!(%tenant, job = %job.id, %error, kind = error.kind().as_str(), "a job failed");
-                JobEnd::Failed(error.told())
-            }
+        end_of(claimed, outcome)
+    }
+
+    async fn run_kind(&self, scope: &Scope, progress: &Progress<'_>, claimed: &Claimed) -> Result<(), Interrupted> {
+        match claimed.job.kind {
+            JobKind::Reindex => reindex::run(self, scope, progress, claimed).await,
+            // Nothing asks for one yet.
+            JobKind::Sync | JobKind::Import | JobKind::Purge => Err(IngestError::NoRunner { kind: claimed.job.kind.as_str() }.into()),
         }
     }
 
@@ -132,4 +171,31 @@ impl Ingest {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What a run comes to; nothing when another worker has the job.
+fn end_of(claimed: &Claimed, outcome: Result<(), Interrupted>) -> Option<JobEnd> {
+    let (tenant, job, kind) = (&claimed.tenant, &claimed.job.id, claimed.job.kind.as_str());
+    let (end, what) = match outcome {
+        Ok(()) => (JobEnd::Succeeded, "a job succeeded"),
+        Err(Interrupted::Cancelled) => (JobEnd::Cancelled, "a job was cancelled"),
+        Err(Interrupted::Paused) => (JobEnd::Paused, "a job was paused"),
+        Err(Interrupted::Suspended) => (JobEnd::Deferred, "a job waits, because its tenant is suspended"),
+        Err(Interrupted::Stopping) => (JobEnd::Deferred, "a job was put back, because its worker stops"),
+        Err(Interrupted::HandedOver) => (JobEnd::HandedOver, "a job waits for a process that has the index"),
+        Err(Interrupted::Held { plan }) => (JobEnd::Held(plan), "a job waits for an approval"),
+        Err(Interrupted::Failed(IngestError::Catalog(CatalogError::TenantGone { .. }))) => {
+            (JobEnd::Cancelled, "a job ended, because its tenant was deleted")
+        }
+        Err(Interrupted::Failed(IngestError::Catalog(CatalogError::LeaseLost { .. }))) => {
+            tracing::warn!(%tenant, %job, kind, "another worker has the job by now; nothing more is done for it here");
+            return None;
+        }
+        Err(Interrupted::Failed(error)) => {
+            tracing::error!(%tenant, %job, kind, %error, error_kind = error.kind().as_str(), "a job failed");
+            return Some(JobEnd::Failed(error.told()));
+        }
+    };
+    tracing::info!(%tenant, %job, kind, "{what}");
+    Some(end)
 }

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use catena_access::Scope;
-use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, Written};
+use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, WorkerReach, Written};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_formats::Formats;
@@ -32,6 +32,7 @@ use catena_runtime::Compute;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use error::IngestError;
+pub use jobs::Workers;
 pub use mend::Mended;
 pub use pipeline::{Put, Submission};
 pub use publish::Freshness;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     /// Where segments are merged; nobody waits there but those who erase.
     pub(crate) merges: Compute,
     pub(crate) recipe: RecipeId,
+    /// Whether the index that answers is this process's own.
+    pub(crate) reach: WorkerReach,
     pub(crate) publishers: Mutex<HashMap<TenantId, Arc<Publisher>>>,
     pub(crate) writes: Semaphore,
     /// Purges are finished one after the other.
@@ -86,12 +89,22 @@ impl Ingest {
             compute,
             merges,
             recipe,
+            reach: WorkerReach::Index,
             publishers: Mutex::new(HashMap::new()),
             writes: Semaphore::new(WRITES_AT_ONCE),
             erasing: Mutex::new(()),
             jobs_waiting: Notify::new(),
             removals_waiting: Notify::new(),
         }))
+    }
+
+    /// The same for a worker beside the service: what it writes is made searchable there, and it never publishes.
+    #[must_use]
+    pub fn beside_the_index(mut self) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.reach = WorkerReach::CatalogAlone;
+        }
+        self
     }
 
     /// The recipe of everything written from now on.

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catena_access::Scope;
-use catena_catalog::{CatalogError, GenerationRow, IndexRow};
+use catena_catalog::{CatalogError, GenerationRow, IndexRow, WorkerReach};
 use catena_domain::{Seq, TenantId};
 use catena_index::{Generation, IndexError, Language, LiveTable, MergePlan, RowInput};
 use catena_runtime::clock::{self, Stopwatch};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::{Ingest, IngestError, Shared, mend};
 
@@ -45,8 +45,8 @@ const APART: Duration = Duration::from_millis(200);
 pub(crate) struct Publisher {
     /// Whose turn it is, and when the last one ended.
     pub(crate) turn: Mutex<Option<Stopwatch>>,
-    /// Held while a job of the tenant is at work.
-    pub(crate) job: Mutex<()>,
+    /// Held by each job of the tenant that is at work; a removal holds it alone.
+    pub(crate) jobs: RwLock<()>,
     scheduled: AtomicBool,
     /// Segments are being merged.
     compacts: AtomicBool,
@@ -85,6 +85,9 @@ impl Ingest {
 
     /// Publishes whatever the catalog holds, in the background. Any number of calls before it begins are one.
     pub async fn publish_soon(&self, tenant: &TenantId) {
+        if self.0.reach == WorkerReach::CatalogAlone {
+            return;
+        }
         let publisher = self.publisher(tenant).await;
         if publisher.scheduled.swap(true, Ordering::AcqRel) {
             return;

@@ -6,66 +6,132 @@
 use std::sync::Arc;
 
 use catena_access::Scope;
-use catena_audit::Draft;
-use catena_catalog::{GenerationRow, GenerationState, Spending, StoredText};
+use catena_catalog::{Claimed, Count, GenerationRow, GenerationState, Spending, StoredText, Tally, WorkerReach};
+use catena_domain::{ErrorKind, GenerationId};
 use catena_text::Format;
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
 
 use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError, Shared, pipeline, publish};
 
 /// Documents cut and embedded between two reports.
 const DOCUMENTS_PER_STEP: usize = 16;
+/// Of those, how many are under way at once, so that one is embedded while another is cut or stored.
+const DOCUMENTS_AT_ONCE: usize = 4;
 
-pub(crate) async fn run(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>) -> Result<(), Interrupted> {
+/// From where a re-index goes on.
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    /// The generation that is built, and whose place it takes.
+    new: String,
+    old: String,
+}
+
+pub(crate) async fn run(
+    ingest: &Ingest,
+    scope: &Scope,
+    progress: &Progress<'_>,
+    claimed: &Claimed,
+) -> Result<(), Interrupted> {
     let shared = &ingest.0;
-    cut_and_embed(shared, scope, progress).await?;
+    if let Some(old) = replaced(shared, scope, claimed).await? {
+        return discard(shared, scope, old).await;
+    }
+    let tally = cut_and_embed(shared, scope, progress).await?;
+    if shared.reach == WorkerReach::CatalogAlone {
+        return Err(Interrupted::HandedOver);
+    }
     let row = building_generation(shared, scope).await?;
     let generation = publish::open(shared, scope, &row).await?;
-    let total = shared.catalog.document_count(scope).await?;
-    progress.report(0, total, "building the new generation").await?;
-    let mut built = 0u64;
+    progress.report(&tally, "building the new generation").await?;
+    let mut built = 0;
     while let Some(documents) = ingest.step_in_turn(scope, &generation).await? {
         built += documents as u64;
-        progress.report(built, total.max(built), "building the new generation").await?;
+        progress.report(&tally, &format!("building the new generation: {built} documents so far")).await?;
     }
 
     let old = shared.catalog.live_generation(scope).await?;
     let promote = async || {
-        let draft = Draft::of_service("generation.promote");
-        shared.catalog.promote_generation(scope, &row.id, draft).await?;
+        let deed = progress.deed("generation.promote");
+        shared.catalog.promote_generation(scope, &row.id, deed).await?;
         Ok::<(), IngestError>(())
     };
+    let checkpoint = Checkpoint { new: row.id.to_string(), old: old.id.to_string() };
+    progress.checkpoint(&serde_json::to_string(&checkpoint).unwrap_or_default()).await?;
     ingest.swap(scope, &generation, promote).await?;
+    discard(shared, scope, old.id).await
+}
+
+/// The generation in whose place a new one stands already, when the job was cut off right after that.
+async fn replaced(shared: &Shared, scope: &Scope, claimed: &Claimed) -> Result<Option<GenerationId>, IngestError> {
+    let stored = claimed.checkpoint.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let Some(Checkpoint { new, old }) = stored else { return Ok(None) };
+    let live = shared.catalog.live_generation(scope).await?;
+    Ok((live.id.as_str() == new).then(|| GenerationId::new(&old).ok()).flatten())
+}
+
+async fn discard(shared: &Arc<Shared>, scope: &Scope, old: GenerationId) -> Result<(), Interrupted> {
     let (index, owner) = (Arc::clone(&shared.index), scope.clone());
-    shared.compute.run(move || index.discard(&owner, &old.id)).await??;
+    shared.compute.run(move || index.discard(&owner, &old)).await??;
     Ok(())
 }
 
-/// Chunks and vectors under this recipe for every document that has none.
-async fn cut_and_embed(shared: &Arc<Shared>, scope: &Scope, progress: &Progress<'_>) -> Result<(), Interrupted> {
-    let total = shared.catalog.document_count(scope).await?;
-    let (mut done, mut after) = (0, None);
+/// Chunks and vectors under this recipe for every document that has none. A document that cannot be cut is one that
+/// failed; the others go on.
+async fn cut_and_embed(shared: &Arc<Shared>, scope: &Scope, progress: &Progress<'_>) -> Result<Tally, Interrupted> {
+    let mut tally = tally_at_start(shared, scope).await?;
+    let mut after = None;
     loop {
-        progress.report(done, total, "chunking and embedding").await?;
+        progress.report(&tally, "chunking and embedding").await?;
         let texts = shared.catalog.documents_unchunked(scope, &shared.recipe, after, DOCUMENTS_PER_STEP).await?;
-        let Some(last) = texts.last() else { return Ok(()) };
+        let Some(last) = texts.last() else { break };
         after = Some(last.doc);
-        done += texts.len() as u64;
-        for stored in texts {
-            cut_one(shared, scope, stored).await?;
+        let mut cut = futures::stream::iter(texts)
+            .map(async |stored| (stored.document.clone(), cut_one(shared, scope, stored).await))
+            .buffer_unordered(DOCUMENTS_AT_ONCE);
+        while let Some((document, done)) = cut.next().await {
+            tally.documents.done += 1;
+            match done {
+                Ok((chunks, tokens)) => {
+                    tally.chunks.done += chunks;
+                    tally.tokens.done += tokens;
+                }
+                Err(error) if error.kind() == ErrorKind::Invalid => {
+                    progress.failed(document.as_str(), &error.told()).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
+    // What was written meanwhile was cut by whoever wrote it.
+    let of = shared.catalog.chunked(scope, &shared.recipe).await?;
+    let whole = |done| Count { done, total: done };
+    Ok(Tally { documents: whole(of.documents.total), chunks: whole(of.chunks.done), tokens: whole(of.tokens.done) })
 }
 
-async fn cut_one(shared: &Arc<Shared>, scope: &Scope, stored: StoredText) -> Result<(), IngestError> {
+/// How much there is to do, as far as known: as many chunks and tokens as under the recipe that answers now.
+async fn tally_at_start(shared: &Shared, scope: &Scope) -> Result<Tally, IngestError> {
+    let live = shared.catalog.live_generation(scope).await?;
+    let mut tally = shared.catalog.chunked(scope, &shared.recipe).await?;
+    let before = shared.catalog.chunked(scope, &live.recipe).await?;
+    tally.chunks.total = tally.chunks.done.max(before.chunks.done);
+    tally.tokens.total = tally.tokens.done.max(before.tokens.done);
+    Ok(tally)
+}
+
+/// Cuts, embeds and stores one document. Says how many chunks and tokens that gave.
+async fn cut_one(shared: &Arc<Shared>, scope: &Scope, stored: StoredText) -> Result<(u64, u64), IngestError> {
     let format = Format::from_content_type(&stored.content_type)?;
     let (doc, version) = (stored.doc, stored.version);
     let embedder = shared.embedder.clone();
     let work = move || pipeline::prepare(&embedder, format, Some(&stored.title), &stored.document, stored.text);
     let prepared = shared.compute.run(work).await?;
     let embedded = pipeline::embed_missing(shared, scope, &prepared, Spending::Regardless).await?;
+    let tokens = prepared.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum();
+    let chunks = prepared.chunks.len() as u64;
     shared.catalog.put_chunks(scope, &shared.recipe, doc, version, prepared.chunks, embedded).await?;
-    Ok(())
+    Ok((chunks, tokens))
 }
 
 /// The generation being built: the one a job before this one began, or a new one.

@@ -53,7 +53,7 @@ impl Ingest {
     /// Removes one tenant that is marked, as far as `stop` lets it.
     async fn remove_tenant(&self, tenant: &TenantId, stop: &CancellationToken) -> Result<(), IngestError> {
         let publisher = self.publisher(tenant).await;
-        let _no_job = publisher.job.lock().await;
+        let _no_job = publisher.jobs.write().await;
         {
             let _turn = publisher.turn.lock().await;
             self.discard_index(tenant).await?;

@@ -1,4 +1,4 @@
-//! Re-index jobs and their progress, for a tenant's administrators.
+//! Background jobs and their progress, for a tenant's administrators.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use catena_access::{Right, Scope};
-use catena_catalog::Job;
+use catena_catalog::{Approval, Count, Job, Rate, Tally};
 use catena_domain::JobId;
 use catena_runtime::clock;
 use futures::Stream;
@@ -26,20 +26,67 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Jobs of one list.
 const JOBS_LISTED: usize = 100;
 
+/// How much of something is done, of how much as far as known.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProgressBody {
+pub(crate) struct CountBody {
     done: u64,
     total: u64,
+}
+
+impl From<Count> for CountBody {
+    fn from(Count { done, total }: Count) -> Self {
+        Self { done, total }
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TallyBody {
+    documents: CountBody,
+    chunks: CountBody,
+    tokens: CountBody,
+}
+
+/// What a job gets done in a second, over its present run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RateBody {
+    documents: f64,
+    chunks: f64,
+    tokens: f64,
+}
+
+/// What a held job would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ApprovalBody {
+    /// The plan, as its kind of job writes it.
+    #[schema(value_type = Object)]
+    plan: serde_json::Value,
+    /// The plan's SHA-256, which an approval names.
+    digest: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobBody {
     id: String,
-    /// `reindex`.
+    /// `reindex`, `sync`, `import` or `purge`.
     kind: &'static str,
-    /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+    /// Of a sync: the source.
+    subject: Option<String>,
+    /// `queued`, `running`, `paused`, `held`, `succeeded`, `failed` or `cancelled`.
     state: &'static str,
-    progress: ProgressBody,
+    /// Documents; the same as `tally.documents`.
+    progress: CountBody,
+    tally: TallyBody,
+    /// While it runs.
+    rate: Option<RateBody>,
+    /// How long it will take at that rate.
+    eta_seconds: Option<u64>,
+    /// Documents that could not be done. `failures` below the job lists them with their reasons.
+    failed_documents: u64,
+    /// While it is held.
+    approval: Option<ApprovalBody>,
+    /// The job whose failed documents it does again.
+    retry_of: Option<String>,
     /// What it is at.
     note: String,
     created_at: String,
@@ -51,11 +98,26 @@ pub(crate) struct JobBody {
 
 impl From<Job> for JobBody {
     fn from(job: Job) -> Self {
+        let Tally { documents, chunks, tokens } = job.tally;
+        let rounded = |rate: f64| (rate * 100.0).round() / 100.0;
         Self {
-            id: job.id.to_string(),
             kind: job.kind.as_str(),
             state: job.state.as_str(),
-            progress: ProgressBody { done: job.done, total: job.total },
+            progress: documents.into(),
+            tally: TallyBody { documents: documents.into(), chunks: chunks.into(), tokens: tokens.into() },
+            rate: job.rate().map(|Rate { documents, chunks, tokens }| RateBody {
+                documents: rounded(documents),
+                chunks: rounded(chunks),
+                tokens: rounded(tokens),
+            }),
+            eta_seconds: job.eta().map(|eta| eta.as_secs()),
+            failed_documents: job.failed_documents,
+            id: job.id.to_string(),
+            approval: job.approval.and_then(|Approval { plan, digest }| {
+                Some(ApprovalBody { plan: serde_json::from_str(&plan).ok()?, digest: wire::hex(&digest) })
+            }),
+            subject: job.subject,
+            retry_of: job.retry_of.map(|id| id.to_string()),
             note: job.note,
             created_at: wire::time(job.created_at),
             started_at: job.started_at.map(wire::time),

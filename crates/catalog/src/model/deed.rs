@@ -6,12 +6,15 @@ use std::sync::Arc;
 use catena_audit::{Draft, Object};
 use catena_domain::{KeyId, RequestKey};
 
+use crate::model::Fence;
+
 /// A write's leaf, and what is kept so that the same request, sent again, is answered and not done again.
 ///
 /// A [`Draft`] alone is a deed too: one whose answer is not kept.
 pub struct Deed<T> {
     pub(crate) draft: Draft,
     pub(crate) once: Option<Once<T>>,
+    pub(crate) fence: Option<Fence>,
 }
 
 /// A request that its caller named, so that it is done once.
@@ -39,7 +42,7 @@ impl<T> Deed<T> {
     /// A deed whose answer is kept with it, in the same transaction.
     #[must_use]
     pub fn once(draft: Draft, once: Once<T>) -> Self {
-        Self { draft, once: Some(once) }
+        Self { draft, once: Some(once), fence: None }
     }
 
     /// The same, whose leaf names one more thing that the write has to do with.
@@ -48,17 +51,23 @@ impl<T> Deed<T> {
         self.draft.objects.push(object);
         self
     }
+
+    /// The same as part of a job: refused when another worker has the job by then.
+    #[must_use]
+    pub fn fenced(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
+    }
 }
 
 impl<T> From<Draft> for Deed<T> {
     fn from(draft: Draft) -> Self {
-        Self { draft, once: None }
+        Self { draft, once: None, fence: None }
     }
 }
 
 impl<T> Clone for Deed<T> {
     fn clone(&self) -> Self {
-        Self { draft: self.draft.clone(), once: self.once.clone() }
+        Self { draft: self.draft.clone(), once: self.once.clone(), fence: self.fence.clone() }
     }
 }
 
@@ -75,6 +84,10 @@ impl<T> Clone for Once<T> {
 
 impl<T> fmt::Debug for Deed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deed").field("draft", &self.draft).field("once", &self.once.is_some()).finish()
+        f.debug_struct("Deed")
+            .field("draft", &self.draft)
+            .field("once", &self.once.is_some())
+            .field("fence", &self.fence)
+            .finish()
     }
 }

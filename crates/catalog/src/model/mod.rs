@@ -19,7 +19,10 @@ pub use documents::{
     PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
-pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
+pub use jobs::{
+    Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob,
+    Rate, Run, Taking, Tally, WorkerReach,
+};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
 pub use sources::{

@@ -13,8 +13,8 @@ use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{Deed, KeptAnswer, Once, Written};
 use crate::store::{Connection, WriteTx, in_task, sql};
-use crate::tables::chain;
 use crate::tables::codec::long;
+use crate::tables::{chain, job_runs};
 
 /// Answers that one write sweeps away at most; it adds one.
 const SWEPT_BESIDE_A_WRITE: u64 = 16;
@@ -62,8 +62,11 @@ impl Catalog {
 }
 
 impl<T> Deed<T> {
-    /// Ends a write: appends its leaf, keeps its answer if the request has a name, and commits.
+    /// Ends a write: refuses it where it belongs to a job that another worker has, appends its leaf, keeps its answer if the request has a name, and commits.
     pub(crate) async fn done(self, mut tx: WriteTx, tenant: &TenantId, value: T) -> Result<Written<T>> {
+        if let Some(fence) = &self.fence {
+            job_runs::require_held(tx.connection(), tenant, fence).await?;
+        }
         let leaf = chain::append(tx.connection(), tenant, &self.draft).await?;
         if let Some(once) = &self.once {
             keep(tx.connection(), tenant, once, &value).await?;

@@ -45,6 +45,10 @@ impl Row {
         self.blob(column)?.try_into().map_err(|_| corrupt("a hash", column))
     }
 
+    pub(crate) fn hash_or_null(&self, column: &'static str) -> Result<Option<[u8; 32]>> {
+        self.blob_or_null(column)?.map(|bytes| bytes.try_into().map_err(|_| corrupt("a hash", column))).transpose()
+    }
+
     pub(crate) fn name<T: FromStr>(&self, column: &'static str) -> Result<T> {
         self.text(column)?.parse().map_err(|_| corrupt("a name", column))
     }

@@ -7,7 +7,7 @@ use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{ChunkHash, ChunksPut, Embedding, NewChunk, Spending, StoredText};
+use crate::model::{ChunkHash, ChunksPut, Count, Embedding, NewChunk, Spending, StoredText, Tally};
 use crate::store::{Connection, in_task, sql, sql_of};
 use crate::tables::codec::{hex, json, long, vector_bytes};
 use crate::tables::held;
@@ -48,6 +48,35 @@ impl Catalog {
         .fetch_all(&mut tx)
         .await?;
         rows.iter().map(|row| row.hash("hash")).collect()
+    }
+
+    /// How much of the tenant's live documents is cut under a recipe: `done`. Of the documents, `total` is how many there
+    /// are.
+    pub async fn chunked(&self, scope: &Scope, recipe: &RecipeId) -> Result<Tally> {
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT count(*) AS total, count(k.doc) AS documents,
+                    CAST(coalesce(sum(k.chunks), 0) AS BIGINT) AS chunks
+             FROM documents d
+             LEFT JOIN chunkings k ON k.tenant = d.tenant AND k.doc = d.doc AND k.version = d.version AND k.recipe = $2
+             WHERE d.tenant = $1 AND d.live = 1")
+        .bind(scope.tenant().as_str())
+        .bind(recipe.as_str())
+        .fetch_one(&mut tx)
+        .await?;
+        let tokens = sql("SELECT CAST(coalesce(sum(c.tokens), 0) AS BIGINT) AS tokens
+             FROM documents d
+             JOIN chunks c ON c.tenant = d.tenant AND c.doc = d.doc AND c.version = d.version AND c.recipe = $2
+             WHERE d.tenant = $1 AND d.live = 1")
+        .bind(scope.tenant().as_str())
+        .bind(recipe.as_str())
+        .fetch_one(&mut tx)
+        .await?;
+        let count = |done, total| Count { done, total };
+        Ok(Tally {
+            documents: count(row.u64("documents")?, row.u64("total")?),
+            chunks: count(row.u64("chunks")?, 0),
+            tokens: count(tokens.u64("tokens")?, 0),
+        })
     }
 
     /// Documents whose current version is not cut under a recipe, after `after`, in the order of their numbers. May be

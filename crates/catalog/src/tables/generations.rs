@@ -1,15 +1,14 @@
 //! Generations: which build of a tenant's index answers.
 
 use catena_access::Scope;
-use catena_audit::{Draft, Object};
+use catena_audit::Object;
 use catena_domain::{GenerationId, RecipeId, TenantId};
 use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Answering, GenerationRow, GenerationState, Written};
+use crate::model::{Answering, Deed, GenerationRow, GenerationState, Written};
 use crate::store::{Connection, Row, in_task, sql};
-use crate::tables::chain;
 use crate::tables::codec::corrupt;
 use crate::tables::tenants::{gone, statistics_of};
 
@@ -61,8 +60,13 @@ impl Catalog {
     }
 
     /// Lets a generation answer in the place of the one that does now.
-    pub async fn promote_generation(&self, scope: &Scope, id: &GenerationId, mut draft: Draft) -> Result<Written<()>> {
-        let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
+    pub async fn promote_generation(
+        &self,
+        scope: &Scope,
+        id: &GenerationId,
+        deed: impl Into<Deed<()>>,
+    ) -> Result<Written<()>> {
+        let (store, tenant, id, mut deed) = (self.store.clone(), scope.tenant().clone(), id.clone(), deed.into());
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             sql("UPDATE generations SET state = 'retired' WHERE tenant = $1 AND state = 'live'")
@@ -78,12 +82,10 @@ impl Catalog {
                 .fetch_optional(tx.connection())
                 .await?;
             let row = row.ok_or_else(|| CatalogError::NotFound { what: "generation", id: id.to_string() })?;
-            draft.objects.push(Object::new("generation", id.as_str()));
-            draft.generation = Some(id.to_string());
-            draft.recipe = Some(row.text("recipe")?);
-            let leaf = chain::append(tx.connection(), &tenant, &draft).await?;
-            tx.commit().await?;
-            Ok(Written { value: (), leaf })
+            deed.draft.objects.push(Object::new("generation", id.as_str()));
+            deed.draft.generation = Some(id.to_string());
+            deed.draft.recipe = Some(row.text("recipe")?);
+            deed.done(tx, &tenant, ()).await
         })
         .await
     }

@@ -12,6 +12,8 @@ pub(crate) mod generations;
 mod groups;
 mod held;
 mod history;
+mod job_items;
+mod job_runs;
 mod jobs;
 mod key_uses;
 mod keys;

@@ -49,7 +49,7 @@ macro_rules! table {
 
 /// Every table that has a tenant, but for the tenants and their record: what refers to others stands before them. Keys
 /// go first, so that nobody comes in any more, whatever else is left.
-pub(crate) const TABLES: [Table; 21] = [
+pub(crate) const TABLES: [Table; 23] = [
     table!("api_keys", "tenant, key"),
     table!("group_members", "tenant, group_name, user_name"),
     table!("group_nesting", "tenant, group_name, member_group"),
@@ -60,6 +60,8 @@ pub(crate) const TABLES: [Table; 21] = [
     table!("source_items", "tenant, source, document"),
     table!("sources", "tenant, source"),
     table!("purges", "tenant, doc"),
+    table!("job_items", "tenant, job, item"),
+    table!("job_failures", "tenant, job, document"),
     table!("jobs", "tenant, job"),
     table!("generations", "tenant, generation"),
     table!("contexts", "tenant, context"),

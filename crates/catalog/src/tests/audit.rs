@@ -51,7 +51,7 @@ async fn every_write_leaves_exactly_one_leaf_that_says_what_was_done(on: On) {
     let rotated = catalog.rotate_key(&scope, &k1, keys::successor("k2", 60), draft("key.rotate")).await;
     leaves.push(rotated.unwrap().unwrap().leaf);
     leaves.push(catalog.revoke_key(&scope, &k1, draft("key.revoke")).await.unwrap().unwrap().leaf);
-    let job = catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap();
+    let job = catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
     leaves.push(job.leaf);
     leaves.push(catalog.cancel_job(&scope, &job.value.id, draft("job.cancel")).await.unwrap().unwrap().leaf);
     let generation = catalog.create_generation(&scope, &recipe(), 4).await.unwrap();

@@ -83,7 +83,7 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
     catalog.put_group(&scope, &group(&mark("around")), around, draft("group.put")).await.unwrap();
     let hidden = NewDocument { acl: Acl::unknown(&mark("why")), ..document("hidden", "nobody sees this") };
     put(catalog, &scope, hidden).await;
-    names.jobs.push(catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap().value.id);
+    names.jobs.push(catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap().value.id);
     let context = ContextId::new(&format!("ctx_{tenant_id}")).unwrap();
     names.contexts.push(context.clone());
     let context =
@@ -137,8 +137,8 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     let (chunks, embeddings) = cut("T", &text("acme"));
     let put = catalog.put_chunks(&globex, &recipe(), DocNo(0), VersionNo(1), chunks, embeddings).await.unwrap();
     assert_eq!(put, ChunksPut::Superseded);
-    let (_, _, lease) = catalog.claim_job().await.unwrap().unwrap();
-    assert!(catalog.progress_job(&globex, &names.jobs[0], &lease, 1, 1, "").await.is_err());
+    let (_, _, lease) = parts(catalog).await;
+    assert!(catalog.progress_job(&globex, &names.jobs[0], &lease, &documents(1, 1), "").await.is_err());
     assert!(catalog.finish_job(&globex, &names.jobs[0], &lease, JobEnd::Succeeded).await.is_err());
     catalog.release_leases().await.unwrap();
     let without_start =

@@ -107,6 +107,22 @@ impl Home {
     }
 }
 
+/// What a worker takes that has the index at hand.
+pub(crate) fn taking() -> Taking {
+    Taking { lease: std::time::Duration::from_secs(60), at_once_per_tenant: 1, reach: WorkerReach::Index }
+}
+
+/// Takes the next job: whose it is, what it is, and the right to do it.
+pub(crate) async fn parts(catalog: &Catalog) -> (TenantId, Job, Lease) {
+    let claimed = catalog.claim_job(&taking()).await.unwrap().unwrap();
+    (claimed.tenant, claimed.job, claimed.lease)
+}
+
+/// So many documents are done, of so many.
+pub(crate) fn documents(done: u64, total: u64) -> Tally {
+    Tally { documents: Count { done, total }, ..Tally::default() }
+}
+
 pub(crate) fn draft(action: &'static str) -> Draft {
     Draft::new("req-1", action)
 }

@@ -38,7 +38,7 @@ async fn every_kind_of_write_keeps_its_answer(on: On) {
     catalog.purge_document(&scope, &id("a"), any, named("purge", 1)).await.unwrap().unwrap();
     catalog.put_group(&scope, &group("eng"), of(&[]), named("group", 1)).await.unwrap();
     catalog.delete_group(&scope, &group("eng"), named("ungroup", 1)).await.unwrap().unwrap();
-    catalog.enqueue_job(&scope, JobKind::Reindex, named("job", 1)).await.unwrap();
+    catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), named("job", 1)).await.unwrap();
     for key in ["put", "acl", "delete", "purge", "group", "ungroup", "job"] {
         assert!(kept(catalog, key).await.is_some(), "{key}");
     }

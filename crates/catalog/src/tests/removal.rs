@@ -51,7 +51,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
     catalog.purge_document(&scope, &id("d4"), Expect::Any, draft("purge")).await.unwrap().unwrap();
     let key = NewKey { name: "qkeyname".into(), ..new_key(&format!("k{tenant_id}")) };
     catalog.create_key(&scope, key, draft("key.create")).await.unwrap();
-    catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap();
+    catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
     catalog.create_generation(&scope, &recipe(), 4).await.unwrap();
     audit::ask(catalog, &scope).await;
     change(home, TenantChange { name: Some("qname".into()), ..TenantChange::default() }).await.unwrap();
@@ -148,7 +148,7 @@ async fn from_the_mark_on_nothing_is_written_for_the_tenant_and_its_id_is_never_
     let home = on.home_with_tenants().await;
     furnish(&home, "acme").await;
     let (catalog, scope) = (&home.catalog, admin("acme"));
-    let (_, job, lease) = catalog.claim_job().await.unwrap().unwrap();
+    let (_, job, lease) = parts(catalog).await;
     delete(&home).await;
     assert_eq!(catalog.standing(&tenant("acme")).await.unwrap().unwrap().state, TenantState::Deleting);
     fn gone<T>(what: &str, result: Result<T, CatalogError>) {
@@ -159,13 +159,13 @@ async fn from_the_mark_on_nothing_is_written_for_the_tenant_and_its_id_is_never_
     gone("delete", catalog.delete_document(&scope, &id("d0"), Expect::Any, draft("delete")).await);
     gone("key", catalog.create_key(&scope, new_key("klate"), draft("key")).await);
     gone("group", catalog.put_group(&scope, &group("late"), of(&[]), draft("group")).await);
-    gone("job", catalog.enqueue_job(&scope, JobKind::Reindex, draft("job")).await);
+    gone("job", catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("job")).await);
     gone("generation", catalog.create_generation(&scope, &recipe(), 4).await);
     gone("tokens", catalog.spend_tokens(&scope, 1, Spending::Regardless).await);
-    gone("progress", catalog.progress_job(&scope, &job.id, &lease, 1, 2, "").await);
+    gone("progress", catalog.progress_job(&scope, &job.id, &lease, &documents(1, 2), "").await);
     gone("an answer on its way", catalog.record(Chain::Tenant(scope.tenant()), draft("search")).await);
     catalog.record_of_operator(&operator(), scope.tenant(), draft("audit.read")).await.unwrap();
-    assert!(catalog.claim_job().await.unwrap().is_none());
+    assert!(catalog.claim_job(&taking()).await.unwrap().is_none());
     assert!(catalog.all_tenants().await.unwrap() == [tenant("globex")]);
     for _ in 0..2 {
         let again = catalog.create_tenant(&operator(), &tenant("acme"), "x", &recipe(), 4, draft("create")).await;
@@ -187,21 +187,21 @@ async fn from_the_mark_on_nothing_is_written_for_the_tenant_and_its_id_is_never_
 async fn the_jobs_of_a_suspended_tenant_wait_and_go_on_where_they_were(on: On) {
     let home = on.home_with_tenants().await;
     let (catalog, scope) = (&home.catalog, admin("acme"));
-    catalog.enqueue_job(&scope, JobKind::Reindex, draft("reindex")).await.unwrap();
-    let (_, job, lease) = catalog.claim_job().await.unwrap().unwrap();
+    catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
+    let (_, job, lease) = parts(catalog).await;
     assert_eq!(change(&home, service(Service::Suspended)).await.unwrap().state, TenantState::Suspended);
-    let told = catalog.progress_job(&scope, &job.id, &lease, 3, 9, "").await.unwrap();
+    let told = catalog.progress_job(&scope, &job.id, &lease, &documents(3, 9), "").await.unwrap();
     assert_eq!(told, JobControl::Wait);
     catalog.finish_job(&scope, &job.id, &lease, JobEnd::Deferred).await.unwrap();
     let waiting = catalog.job(&scope, &job.id).await.unwrap().unwrap();
-    assert_eq!((waiting.state, waiting.done, waiting.finished_at), (JobState::Queued, 3, None));
-    assert!(catalog.claim_job().await.unwrap().is_none());
-    catalog.enqueue_job(&admin("globex"), JobKind::Reindex, draft("reindex")).await.unwrap();
-    assert_eq!(catalog.claim_job().await.unwrap().unwrap().0, tenant("globex"));
+    assert_eq!((waiting.state, waiting.tally.documents.done, waiting.finished_at), (JobState::Queued, 3, None));
+    assert!(catalog.claim_job(&taking()).await.unwrap().is_none());
+    catalog.enqueue_job(&admin("globex"), NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
+    assert_eq!(catalog.claim_job(&taking()).await.unwrap().unwrap().tenant, tenant("globex"));
     change(&home, service(Service::Resumed)).await.unwrap();
-    let (of, again, lease) = catalog.claim_job().await.unwrap().unwrap();
+    let (of, again, lease) = parts(catalog).await;
     assert_eq!((of, &again.id), (tenant("acme"), &job.id));
-    assert_eq!(catalog.progress_job(&scope, &job.id, &lease, 4, 9, "").await.unwrap(), JobControl::Continue);
+    assert_eq!(catalog.progress_job(&scope, &job.id, &lease, &documents(4, 9), "").await.unwrap(), JobControl::Continue);
 }
 
 /// Everything that lies in the folder, byte by byte.

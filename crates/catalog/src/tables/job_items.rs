@@ -1,0 +1,159 @@
+//! What an import is to write, stored with its job until it is written.
+//!
+//! Promises: an item leaves in the transaction that does it, so that it is done once, whoever is killed when; one that
+//! failed stays for a retry, for some days. Does not: know what an item holds.
+
+use catena_access::Scope;
+use catena_domain::{JobId, TenantId, limits};
+
+use crate::Catalog;
+use crate::error::{CatalogError, Result};
+use crate::model::JobItem;
+use crate::store::{Connection, in_task, sql};
+use crate::tables::codec::{corrupt, long};
+use crate::tables::{job_runs, page};
+
+const ZSTD_LEVEL: i32 = 3;
+/// Items compressed before other tasks get a turn.
+const ITEMS_PER_TURN: usize = 32;
+/// Longest item, in bytes: a document and what is said of it.
+const ITEM_BYTES_MAX: usize = 2 * limits::DOCUMENT_BODY_BYTES_MAX;
+/// What a list of items holds at most, in bytes, but for its first.
+const LIST_BYTES_MAX: usize = limits::DOCUMENT_BODY_BYTES_MAX;
+/// Jobs whose items one round forgets.
+const JOBS_PER_ROUND: i64 = 16;
+
+/// An item ready to be stored.
+pub(super) struct Packed {
+    item: u64,
+    document: String,
+    zstd: Vec<u8>,
+}
+
+impl Catalog {
+    /// What an import has still to write, from its first line on: at most so many items, and fewer when they are large.
+    pub async fn job_items(&self, scope: &Scope, id: &JobId, limit: usize) -> Result<Vec<JobItem>> {
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT item, document, zstd FROM job_items
+             WHERE tenant = $1 AND job = $2 AND failed = 0 ORDER BY item LIMIT $3")
+        .bind(scope.tenant().as_str())
+        .bind(id.as_str())
+        .bind(long(page::limit(limit) as u64))
+        .fetch_all(&mut tx)
+        .await?;
+        let (mut items, mut bytes) = (Vec::with_capacity(rows.len()), 0);
+        for row in rows {
+            let content = zstd::bulk::decompress(&row.blob("zstd")?, ITEM_BYTES_MAX)
+                .map_err(|_| corrupt("what an import is to write", id))?;
+            bytes += content.len();
+            if bytes > LIST_BYTES_MAX && !items.is_empty() {
+                break;
+            }
+            items.push(JobItem { item: row.u64("item")?, document: row.text("document")?, content });
+        }
+        Ok(items)
+    }
+
+    /// Forgets what imports that were over long ago could not write.
+    pub async fn sweep_job_items(&self, scope: &Scope) -> Result<()> {
+        let (store, tenant) = (self.store.clone(), scope.tenant().clone());
+        in_task(async move {
+            let mut tx = store.write(&tenant).await?;
+            let before = job_runs::moment(tx.connection()).await?.0 - limits::JOB_ITEMS_KEPT_DAYS * 86_400 * 1_000_000;
+            sql("DELETE FROM job_items WHERE tenant = $1 AND job IN (
+                     SELECT j.job FROM jobs j
+                     WHERE j.tenant = $1 AND j.state IN ('succeeded', 'failed', 'cancelled') AND j.finished_at < $2
+                       AND EXISTS (SELECT 1 FROM job_items i WHERE i.tenant = j.tenant AND i.job = j.job)
+                     LIMIT $3)")
+            .bind(tenant.as_str())
+            .bind(before)
+            .bind(JOBS_PER_ROUND)
+            .execute(tx.connection())
+            .await?;
+            tx.commit().await
+        })
+        .await
+    }
+}
+
+pub(super) async fn compress(items: Vec<JobItem>) -> Result<Vec<Packed>> {
+    let mut packed = Vec::with_capacity(items.len());
+    for (number, item) in items.into_iter().enumerate() {
+        if number % ITEMS_PER_TURN == ITEMS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        let invalid = |reason| CatalogError::Invalid { what: "a document of an import", reason };
+        if item.content.len() > ITEM_BYTES_MAX {
+            return Err(invalid(format!("is longer than {ITEM_BYTES_MAX} bytes")));
+        }
+        let zstd = zstd::bulk::compress(&item.content, ZSTD_LEVEL)
+            .map_err(|error| invalid(format!("cannot be compressed: {error}")))?;
+        packed.push(Packed { item: item.item, document: item.document, zstd });
+    }
+    Ok(packed)
+}
+
+pub(super) async fn write(connection: &mut Connection, tenant: &TenantId, id: &JobId, items: &[Packed]) -> Result<()> {
+    for item in items {
+        sql("INSERT INTO job_items (tenant, job, item, document, zstd) VALUES ($1, $2, $3, $4, $5)")
+            .bind(tenant.as_str())
+            .bind(id.as_str())
+            .bind(long(item.item))
+            .bind(item.document.as_str())
+            .bind(item.zstd.as_slice())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes an item off the list.
+pub(super) async fn done(connection: &mut Connection, tenant: &TenantId, id: &JobId, item: u64) -> Result<()> {
+    sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND item = $3")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(long(item))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_failed(connection: &mut Connection, tenant: &TenantId, id: &JobId, item: u64) -> Result<()> {
+    sql("UPDATE job_items SET failed = 1 WHERE tenant = $1 AND job = $2 AND item = $3")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(long(item))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn count(connection: &mut Connection, tenant: &TenantId, id: &JobId) -> Result<u64> {
+    let row = sql("SELECT count(*) AS items FROM job_items WHERE tenant = $1 AND job = $2")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .fetch_one(connection)
+        .await?;
+    row.u64("items")
+}
+
+/// Gives what is left of one job to another, to be tried.
+pub(super) async fn hand_on(connection: &mut Connection, tenant: &TenantId, from: &JobId, to: &JobId) -> Result<()> {
+    sql("UPDATE job_items SET job = $3, failed = 0 WHERE tenant = $1 AND job = $2")
+        .bind(tenant.as_str())
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Removes what a job will not write any more.
+pub(super) async fn forget(connection: &mut Connection, tenant: &TenantId, id: &JobId) -> Result<()> {
+    sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
