@@ -131,7 +131,8 @@ impl Ingest {
         match claimed.job.kind {
             JobKind::Reindex => reindex::run(self, scope, progress, claimed).await,
             // Nothing asks for one yet.
-            JobKind::Sync | JobKind::Import | JobKind::Purge => Err(IngestError::NoRunner { kind: claimed.job.kind.as_str() }.into()),
+            JobKind::Sync => crate::sync::run(self, scope, progress, claimed).await,
+            JobKind::Import | JobKind::Purge => Err(IngestError::NoRunner { kind: claimed.job.kind.as_str() }.into()),
         }
     }
 

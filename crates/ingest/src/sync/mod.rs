@@ -43,7 +43,8 @@ use look::Look;
 use one::Leaving;
 
 pub use guard::Wider;
-pub use plan::{Estimate, Plan, PlannedWidening};
+pub use plan::{Estimate, Listed, Plan, PlannedWidening};
+pub(crate) use request::SourceAccess;
 pub use request::{NewSource, SourceChange};
 pub use totals::{LastSync, Totals};
 

@@ -111,7 +111,7 @@ impl Leaving {
     }
 
     /// Takes the one that most looks like `id`: of the same name first.
-    fn take(&self, hash: &[u8; 32], id: &DocumentId) -> Option<SourceItem> {
+    pub(crate) fn take(&self, hash: &[u8; 32], id: &DocumentId) -> Option<SourceItem> {
         let mut leaving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let alike = leaving.get_mut(hash).filter(|alike| !alike.is_empty())?;
         let at = alike.iter().position(|item| last_part(&item.id) == last_part(id)).unwrap_or(0);
