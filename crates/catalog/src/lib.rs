@@ -32,5 +32,9 @@ pub use model::{
     VersionRow, WorkerReach, Written,
 };
 pub use stored_acl::{acl_of, acl_text};
+pub use model::{
+    GainedReaders, ItemChanges, ItemState, Move, Restated, SealedCredentials, SourceDescription, SourceItem, SourceRow,
+    SourceState,
+};
 pub use store::{Database, PostgresPlace};
 pub use tables::{CatalogReader, Removal, verify_record};

@@ -10,7 +10,7 @@ pub mod numbers;
 
 pub use error::ErrorKind;
 pub use names::{
-    ContextId, DocumentId, GenerationId, GroupName, JobId, KeyId, Label, NameError, RecipeId, RequestKey, TenantId,
-    UserName,
+    ContextId, DocumentId, GenerationId, GroupName, JobId, KeyId, Label, NameError, RecipeId, RequestKey, SourceName,
+    TenantId, UserName,
 };
 pub use numbers::{AclId, DocNo, Seq, Span, Timestamp, VersionNo};

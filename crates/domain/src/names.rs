@@ -136,6 +136,9 @@ name!(
     /// A recipe's fingerprint: parser, chunker, header and model with their versions.
     RecipeId, "a recipe", 64, "use a-z, 0-9 and -", is_slug);
 name!(
+    /// A place that a tenant's documents come from; also a part of a path, hence narrow.
+    SourceName, "a source's name", limits::TENANT_ID_BYTES_MAX, "use a-z, 0-9 and -", is_slug);
+name!(
     /// One build of a tenant's index.
     GenerationId, "a generation", 64, "use a-z, 0-9 and -", is_slug);
 name!(

@@ -1,11 +1,12 @@
 //! What can go wrong on the way in.
 
 use catena_catalog::CatalogError;
-use catena_domain::{ErrorKind, limits};
+use catena_domain::{ErrorKind, SourceName, limits};
 use catena_embedding::EmbeddingError;
 use catena_formats::FormatError;
 use catena_index::IndexError;
 use catena_runtime::ComputeError;
+use catena_sources::SourceError;
 use catena_text::TextError;
 
 /// Why a change did not get in, or did not become searchable.
@@ -38,6 +39,29 @@ pub enum IngestError {
     /// A computation was lost.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// A source cannot be looked at, or not as it is described.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A source is described in a way that cannot be.
+    #[error("the source cannot be used: {reason}")]
+    Description {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// Credentials could not be sealed.
+    #[error("the credentials of source {source_name} cannot be sealed; the system gave no random bytes")]
+    Sealing {
+        /// The source.
+        source_name: SourceName,
+    },
+    /// Stored credentials cannot be opened.
+    #[error(
+        "the stored credentials of source {source_name} cannot be opened with this installation's secret; give them again"
+    )]
+    Sealed {
+        /// The source.
+        source_name: SourceName,
+    },
     /// A deleted document was to come back, and nobody said to whom.
     #[error("the document is deleted; say in `acl` who may read it once it is back")]
     AclNeeded,
@@ -99,7 +123,10 @@ impl IngestError {
         match self {
             Self::Text(error) => error.kind(),
             Self::Format(error) => error.kind(),
-            Self::TooManyChunks { .. } | Self::AclNeeded => ErrorKind::Invalid,
+            Self::TooManyChunks { .. } | Self::AclNeeded | Self::Description { .. } => ErrorKind::Invalid,
+            Self::Source(error) => error.kind(),
+            Self::Sealing { .. } => ErrorKind::Unavailable,
+            Self::Sealed { .. } => ErrorKind::Conflict,
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),

@@ -140,8 +140,7 @@ impl Ingest {
             JobKind::Reindex => reindex::run(self, scope, progress, claimed).await,
             JobKind::Import => import::run(self, scope, progress, claimed).await,
             JobKind::Purge => purge_job::run(self, scope, progress, claimed).await,
-            // Nothing asks for one yet.
-            JobKind::Sync => Err(IngestError::NoRunner { kind: claimed.job.kind.as_str() }.into()),
+            JobKind::Sync => crate::sync::run(self, scope, progress, claimed).await,
         }
     }
 

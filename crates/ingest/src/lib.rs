@@ -18,12 +18,13 @@ pub mod recipe;
 mod reindex;
 mod removal;
 pub mod restore;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod verify;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use catena_access::Scope;
 use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, WorkerReach, Written};
@@ -46,9 +47,13 @@ pub use restore::Restore;
 pub use verify::{Condition, Verdict};
 
 use publish::Publisher;
+use sync::SourceAccess;
 
 /// Documents that are parsed and embedded at once; further writes wait their turn.
 const WRITES_AT_ONCE: usize = 32;
+
+/// Plans of syncs that are made at once; further ones are turned away.
+const PLANS_AT_ONCE: usize = 2;
 
 /// The way in. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -71,6 +76,10 @@ pub(crate) struct Shared {
     pub(crate) erasing: Mutex<()>,
     pub(crate) jobs_waiting: Notify,
     pub(crate) removals_waiting: Notify,
+    /// How sources are opened, once that was said.
+    pub(crate) sources: OnceLock<SourceAccess>,
+    /// Plans that are made at once.
+    pub(crate) plans: Semaphore,
 }
 
 impl Ingest {
@@ -100,6 +109,8 @@ impl Ingest {
             erasing: Mutex::new(()),
             jobs_waiting: Notify::new(),
             removals_waiting: Notify::new(),
+            sources: OnceLock::new(),
+            plans: Semaphore::new(PLANS_AT_ONCE),
         }))
     }
 

@@ -9,6 +9,7 @@ mod jobs;
 mod places;
 mod quotas;
 mod record;
+mod sources;
 mod tenants;
 
 use catena_audit::LeafRef;
@@ -28,6 +29,10 @@ pub use jobs::{
 pub use places::{Noticed, Place, Places, Position};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
+pub use sources::{
+    GainedReaders, ItemChanges, ItemState, Move, Restated, SealedCredentials, SourceDescription, SourceItem, SourceRow,
+    SourceState,
+};
 pub use tenants::{
     Answering, Cuttings, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
     Successor, Tenant, TenantChange, TenantState,

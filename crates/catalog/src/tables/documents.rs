@@ -358,7 +358,7 @@ fn check(new: &NewDocument) -> Result<()> {
     Ok(())
 }
 
-fn object(id: &DocumentId, version: VersionNo, text_sha256: &[u8; 32]) -> Object {
+pub(crate) fn object(id: &DocumentId, version: VersionNo, text_sha256: &[u8; 32]) -> Object {
     Object { version: Some(version.0), sha256: Some(hex(text_sha256)), ..Object::new("document", id.as_str()) }
 }
 
@@ -420,7 +420,7 @@ async fn next_doc(connection: &mut Connection, tenant: &TenantId) -> Result<DocN
 }
 
 /// The number of an ACL of the tenant: the one it has, or the next.
-async fn intern(connection: &mut Connection, tenant: &TenantId, acl: &Acl, seq: Seq) -> Result<AclId> {
+pub(crate) async fn intern(connection: &mut Connection, tenant: &TenantId, acl: &Acl, seq: Seq) -> Result<AclId> {
     let entries = acl_text(acl);
     let hash = sha256(entries.as_bytes());
     let known = sql("SELECT acl, entries FROM acls WHERE tenant = $1 AND hash = $2")

@@ -49,13 +49,16 @@ macro_rules! table {
 
 /// Every table that has a tenant, but for the tenants and their record: what refers to others stands before them. Keys
 /// go first, so that nobody comes in any more, whatever else is left.
-pub(crate) const TABLES: [Table; 21] = [
+pub(crate) const TABLES: [Table; 24] = [
     table!("api_keys", "tenant, key"),
     table!("group_members", "tenant, group_name, user_name"),
     table!("group_nesting", "tenant, group_name, member_group"),
     table!("groups", "tenant, group_name"),
     table!("labels", "tenant, label"),
     table!("answers", "tenant, place"),
+    table!("source_schedules", "tenant, source"),
+    table!("source_items", "tenant, source, document"),
+    table!("sources", "tenant, source"),
     table!("purges", "tenant, doc"),
     table!("job_items", "tenant, job, item"),
     table!("job_failures", "tenant, job, document"),

@@ -1,0 +1,443 @@
+//! One document of a source: fetched, compared by its bytes, written, restated or moved.
+//!
+//! Promises: equal bytes of which the same is said are neither read nor embedded again; a document that another source or
+//! a person wrote is never overwritten; what cannot be read leaves what was there; a wider access list than the guard lets
+//! through is not applied, and nobody whom it takes out keeps seeing the document meanwhile.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use catena_access::Acl;
+use catena_audit::Object;
+use catena_catalog::{
+    CatalogError, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem,
+};
+use catena_domain::{DocumentId, ErrorKind};
+use catena_sources::{Access, Fetch, Fetched, Item, SourceError};
+use catena_text::Format;
+use sha2::{Digest as _, Sha256};
+
+use super::compare::{ToRead, ToRestate, is_as_known};
+use super::guard::{Wider, meanwhile};
+use super::{Allowed, Syncing};
+use crate::{Freshness, IngestError, Submission};
+
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Became {
+    Added,
+    Changed,
+    /// Only what is said of it changed.
+    Restated,
+    Unchanged,
+    /// It was listed, and is not there any more. The next look says so, or finds it again.
+    Vanished,
+    Failed {
+        reason: String,
+        /// Whether the same may go well another time.
+        again: Again,
+    },
+    /// Its access list waits for approval.
+    Withheld(Withheld),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    Likely,
+    Unlikely,
+}
+
+/// A wider access list that waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Withheld {
+    pub(crate) id: DocumentId,
+    pub(crate) wider: Wider,
+    pub(crate) acl: Acl,
+}
+
+/// One document, done.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub(crate) id: DocumentId,
+    pub(crate) became: Became,
+    /// What is known of it from now on.
+    pub(crate) note: Option<SourceItem>,
+    /// Where it was before.
+    pub(crate) moved_from: Option<DocumentId>,
+    pub(crate) chunks: u64,
+    pub(crate) embedded: u64,
+}
+
+impl Done {
+    fn of(id: &DocumentId, became: Became, note: Option<SourceItem>) -> Self {
+        Self { id: id.clone(), became, note, moved_from: None, chunks: 0, embedded: 0 }
+    }
+
+    /// One that could not be done: what was known of it stays, but for the reason.
+    fn failed(to_read: &ToRead, reason: String, again: Again) -> Self {
+        let tag = match again {
+            Again::Likely => String::new(),
+            Again::Unlikely => to_read.item.tag.clone(),
+        };
+        let note = match to_read.known.clone() {
+            Some(known) => SourceItem { tag, state: ItemState::Failed, reason: Some(reason.clone()), ..known },
+            None => SourceItem {
+                id: to_read.id.clone(),
+                tag,
+                bytes_sha256: None,
+                said_sha256: None,
+                acl: None,
+                state: ItemState::Failed,
+                reason: Some(reason.clone()),
+            },
+        };
+        Self::of(&to_read.id, Became::Failed { reason, again }, Some(note))
+    }
+}
+
+/// Documents that are gone, by the hash of their bytes: where the same bytes come up anew, the document was moved.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving(Mutex<HashMap<[u8; 32], Vec<SourceItem>>>);
+
+impl Leaving {
+    pub(crate) fn of(gone: &[SourceItem]) -> Self {
+        let mut leaving: HashMap<[u8; 32], Vec<SourceItem>> = HashMap::new();
+        for item in gone {
+            if let Some(hash) = item.bytes_sha256 {
+                leaving.entry(hash).or_default().push(item.clone());
+            }
+        }
+        Self(Mutex::new(leaving))
+    }
+
+    /// Takes the one that most looks like `id`: of the same name first.
+    pub(crate) fn take(&self, hash: &[u8; 32], id: &DocumentId) -> Option<SourceItem> {
+        let mut leaving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = leaving.get_mut(hash).filter(|alike| !alike.is_empty())?;
+        let at = alike.iter().position(|item| last_part(&item.id) == last_part(id)).unwrap_or(0);
+        Some(alike.remove(at))
+    }
+
+    /// Those whose bytes came up nowhere else.
+    pub(crate) fn rest(&self) -> Vec<SourceItem> {
+        let mut leaving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *leaving).into_values().flatten().collect()
+    }
+
+    fn put_back(&self, item: SourceItem) {
+        let mut leaving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hash) = item.bytes_sha256 {
+            leaving.entry(hash).or_default().push(item);
+        }
+    }
+}
+
+/// What a document is to be, decided.
+struct Wanted<'a> {
+    to_read: &'a ToRead,
+    fetched: Fetched,
+    format: Format,
+    tag: String,
+    sha: [u8; 32],
+    said: [u8; 32],
+    state: ItemState,
+    reason: Option<String>,
+    acl: Acl,
+    /// What the source said last of who may see it; not that it could not say it.
+    stated: Option<Acl>,
+}
+
+impl Syncing<'_> {
+    /// Fetches one document and does what is to be done. An error ends the sync; what concerns this document alone is
+    /// no error.
+    pub(crate) async fn read_one(&self, to_read: ToRead) -> Result<Done, IngestError> {
+        let _room = self.room(to_read.item.bytes).await?;
+        let known = to_read.known.as_ref();
+        let known_tag = known
+            .filter(|known| known.bytes_sha256.is_some() && known.state != ItemState::Failed && !self.order.again)
+            .map(|known| known.tag.as_str())
+            .filter(|tag| !tag.is_empty());
+        match self.source.fetch(&to_read.item, known_tag).await {
+            Ok(Fetch::Gone) => Ok(Done::of(&to_read.id, Became::Vanished, None)),
+            Ok(Fetch::Unchanged) => match (to_read.known.clone(), to_read.item.access.clone()) {
+                (Some(known), Some(access)) => self.restate_one(ToRestate { known, access }).await,
+                _ => Ok(Done::of(&to_read.id, Became::Unchanged, None)),
+            },
+            Ok(Fetch::Document { fetched, tag }) => self.write_one(&to_read, fetched, tag).await,
+            Err(SourceError::Document { reason }) => Ok(Done::failed(&to_read, reason, Again::Unlikely)),
+            Err(error) => Ok(Done::failed(&to_read, error.to_string(), Again::Likely)),
+        }
+    }
+
+    async fn write_one(&self, to_read: &ToRead, fetched: Fetched, tag: String) -> Result<Done, IngestError> {
+        let Some(format) = format_of(&to_read.item, &fetched) else {
+            let reason = "its kind is not known; give the file an ending that is, or leave it out of the source";
+            return Ok(Done::failed(to_read, reason.to_owned(), Again::Unlikely));
+        };
+        let sha: [u8; 32] = Sha256::digest(&fetched.bytes).into();
+        let said = said(&fetched, format);
+        let access = to_read.item.access.clone().unwrap_or_else(|| fetched.access.clone());
+        let (state, reason, acl, stated) = decided(access, to_read.known.as_ref());
+        let wanted = Wanted { to_read, fetched, format, tag, sha, said, state, reason, acl, stated };
+        if let Some(done) = self.moved_here(&wanted).await? {
+            return Ok(done);
+        }
+        self.settle(&wanted, to_read.known.clone()).await
+    }
+
+    /// A new document with the bytes of one that is gone is that one, at another place.
+    async fn moved_here(&self, wanted: &Wanted<'_>) -> Result<Option<Done>, IngestError> {
+        let id = &wanted.to_read.id;
+        if wanted.to_read.known.as_ref().is_some_and(|known| known.bytes_sha256.is_some()) {
+            return Ok(None);
+        }
+        let Some(from) = self.leaving.take(&wanted.sha, id) else { return Ok(None) };
+        if !self.move_one(&from, id).await? {
+            self.leaving.put_back(from);
+            return Ok(None);
+        }
+        let known = SourceItem { id: id.clone(), tag: String::new(), ..from.clone() };
+        let mut done = self.settle(wanted, Some(known)).await?;
+        done.moved_from = Some(from.id);
+        Ok(Some(done))
+    }
+
+    /// Moves a document; false where that cannot be, so that it is deleted here and written there.
+    pub(crate) async fn move_one(&self, from: &SourceItem, to: &DocumentId) -> Result<bool, IngestError> {
+        let title_from_id = Some((last_part(&from.id).to_owned(), last_part(to).to_owned()));
+        let moved = Move { source: self.name.clone(), from: from.id.clone(), to: to.clone(), title_from_id };
+        let written = self.ingest.0.catalog.move_document(self.scope, moved, self.deed("document.move")).await?;
+        if written.is_some() {
+            self.ingest.publish_soon(self.scope.tenant()).await;
+        }
+        Ok(written.is_some())
+    }
+
+    async fn settle(&self, wanted: &Wanted<'_>, known: Option<SourceItem>) -> Result<Done, IngestError> {
+        let id = &wanted.to_read.id;
+        let current = self.ingest.0.catalog.current(self.scope, id).await?;
+        if let Some(current) = &current
+            && let Some(reason) = self.owned_by_others(current)
+        {
+            return Ok(Done::failed(wanted.to_read, reason, Again::Likely));
+        }
+        if let Some(current) = &current {
+            // Of a document that this source wrote and nothing is known of any more, the list that holds is what counts.
+            let known = known.clone().unwrap_or_else(|| as_it_is(id, current));
+            if let Some(before) = known.acl.clone()
+                && let Some(wider) = self.beyond(&before, &wanted.acl).await?
+            {
+                let withheld = Withheld { id: id.clone(), wider, acl: wanted.acl.clone() };
+                return self.withhold(&known, &before, withheld).await;
+            }
+        }
+        match self.put_or_restate(wanted, known.as_ref(), current).await {
+            Ok(done) => Ok(done),
+            Err(error) if is_of_the_document(&error) => {
+                let again = match error.kind() {
+                    ErrorKind::Conflict => Again::Likely,
+                    _ => Again::Unlikely,
+                };
+                Ok(Done::failed(wanted.to_read, error.told(), again))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_or_restate(
+        &self,
+        wanted: &Wanted<'_>,
+        known: Option<&SourceItem>,
+        current: Option<CurrentVersion>,
+    ) -> Result<Done, IngestError> {
+        let (id, fetched) = (&wanted.to_read.id, &wanted.fetched);
+        let note = SourceItem {
+            id: id.clone(),
+            tag: wanted.tag.clone(),
+            bytes_sha256: Some(wanted.sha),
+            said_sha256: Some(wanted.said),
+            acl: wanted.stated.clone(),
+            state: wanted.state,
+            reason: wanted.reason.clone(),
+        };
+        let is_known = |known: &SourceItem| (known.bytes_sha256, known.said_sha256) == (Some(wanted.sha), Some(wanted.said));
+        if let Some(current) = current.as_ref()
+            && current.bytes_sha256 == wanted.sha
+            && current.has_chunks(self.ingest.recipe())
+            && known.is_some_and(is_known)
+        {
+            let restated = Restated {
+                id: id.clone(),
+                bytes_sha256: wanted.sha,
+                uri: fetched.uri.clone(),
+                attributes: fetched.attributes.clone(),
+                source: Some(self.name.to_string()),
+                modified_at: fetched.modified_at,
+                acl: wanted.acl.clone(),
+            };
+            if let Some(change) = self.restate(restated).await? {
+                let became = if change == Change::None { Became::Unchanged } else { Became::Restated };
+                return Ok(Done::of(id, became, Some(note)));
+            }
+        }
+        let submission = Submission {
+            id: id.clone(),
+            bytes: fetched.bytes.clone(),
+            format: wanted.format,
+            charset: fetched.content_type.as_deref().and_then(Format::charset).map(str::to_owned),
+            title: fetched.title.clone(),
+            uri: fetched.uri.clone(),
+            source: Some(self.name.to_string()),
+            attributes: fetched.attributes.clone(),
+            modified_at: fetched.modified_at,
+            acl: wanted.acl.clone(),
+            expect: current.map_or(Expect::Absent, |current| Expect::Version(current.version)),
+        };
+        let put = self.ingest.put(self.scope, submission, Freshness::Durable, self.deed("document.put")).await?.value;
+        let became = match put.change {
+            Change::Created => Became::Added,
+            Change::NewVersion => Became::Changed,
+            Change::Metadata => Became::Restated,
+            Change::None => Became::Unchanged,
+        };
+        let mut done = Done::of(id, became, Some(note));
+        (done.chunks, done.embedded) = (put.chunks_total as u64, put.chunks_embedded as u64);
+        Ok(done)
+    }
+
+    async fn restate(&self, restated: Restated) -> Result<Option<Change>, IngestError> {
+        let written =
+            self.ingest.0.catalog.restate_document(self.scope, restated, self.deed("document.restate")).await?;
+        let Some(written) = written else { return Ok(None) };
+        if written.value.seq.is_some() {
+            self.ingest.publish_soon(self.scope.tenant()).await;
+        }
+        Ok(Some(written.value.change))
+    }
+
+    /// Gives a document the access list that its source states now, without fetching it.
+    pub(crate) async fn restate_one(&self, ToRestate { known, access }: ToRestate) -> Result<Done, IngestError> {
+        let id = known.id.clone();
+        if is_as_known(&known, &access) {
+            return Ok(Done::of(&id, Became::Unchanged, None));
+        }
+        let Some(current) = self.ingest.0.catalog.current(self.scope, &id).await? else {
+            // Somebody deleted it here; it comes back when it changes there.
+            return Ok(Done::of(&id, Became::Unchanged, None));
+        };
+        if self.owned_by_others(&current).is_some() {
+            return Ok(Done::of(&id, Became::Unchanged, None));
+        }
+        let (state, reason, acl, stated) = decided(access, Some(&known));
+        if let Some(before) = known.acl.clone()
+            && let Some(wider) = self.beyond(&before, &acl).await?
+        {
+            return self.withhold(&known, &before, Withheld { id, wider, acl }).await;
+        }
+        let deed = self.deed("document.acl");
+        self.ingest.set_acl(self.scope, &id, &acl, Expect::Version(current.version), deed).await?;
+        let became = if current.acl == acl { Became::Unchanged } else { Became::Restated };
+        Ok(Done::of(&id, became, Some(SourceItem { acl: stated, state, reason, ..known })))
+    }
+
+    async fn beyond(&self, before: &Acl, after: &Acl) -> Result<Option<Wider>, IngestError> {
+        match self.allowed {
+            Allowed::WithinGuards => self.guard.beyond(before, after).await,
+            Allowed::Everything => Ok(None),
+        }
+    }
+
+    /// Leaves the document as it is, but for those whom the new list does not admit any more.
+    async fn withhold(&self, known: &SourceItem, before: &Acl, withheld: Withheld) -> Result<Done, IngestError> {
+        let acl = meanwhile(before, &withheld.acl);
+        let id = withheld.id.clone();
+        if known.state != ItemState::Quarantined {
+            self.ingest.set_acl(self.scope, &id, &acl, Expect::Any, self.deed("document.acl")).await?;
+        }
+        let note = SourceItem { acl: Some(acl), ..known.clone() };
+        Ok(Done::of(&id, Became::Withheld(withheld), Some(note)))
+    }
+
+    /// Why a document is not this source's to change, if it is not.
+    pub(crate) fn owned_by_others(&self, current: &CurrentVersion) -> Option<String> {
+        match current.source.as_deref() {
+            Some(source) if source == self.name.as_str() => None,
+            Some(other) => Some(format!(
+                "a document of this id is there already, from the source {other}; give one of them another prefix"
+            )),
+            None => Some("a document of this id is there already, and no source wrote it; delete it, or give this source another prefix".to_owned()),
+        }
+    }
+}
+
+/// What can be said of a document that is there already.
+fn as_it_is(id: &DocumentId, current: &CurrentVersion) -> SourceItem {
+    SourceItem {
+        id: id.clone(),
+        tag: String::new(),
+        bytes_sha256: Some(current.bytes_sha256),
+        said_sha256: None,
+        acl: current.acl.lists().map(|_| current.acl.clone()),
+        state: ItemState::Ok,
+        reason: None,
+    }
+}
+
+/// What a document's access comes to: its state, why, the list that holds, and what the source stated last.
+fn decided(access: Access, known: Option<&SourceItem>) -> (ItemState, Option<String>, Acl, Option<Acl>) {
+    match access {
+        Access::Stated(acl) => (ItemState::Ok, None, acl.clone(), Some(acl)),
+        Access::Unstated => (ItemState::Ok, None, Acl::default(), Some(Acl::default())),
+        Access::Unreadable { reason } => {
+            let acl = Acl::unknown(&reason);
+            (ItemState::Quarantined, Some(reason), acl, known.and_then(|known| known.acl.clone()))
+        }
+    }
+}
+
+fn format_of(item: &Item, fetched: &Fetched) -> Option<Format> {
+    let named = fetched.content_type.as_deref().and_then(|kind| Format::from_content_type(kind).ok());
+    named.or_else(|| Format::from_path(item.id.as_str()))
+}
+
+/// A hash of what is said of a document and changes what becomes of its bytes, or is written beside them.
+fn said(fetched: &Fetched, format: Format) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let charset = fetched.content_type.as_deref().and_then(Format::charset);
+    for part in [Some(format.as_content_type()), charset, fetched.title.as_deref()] {
+        hash.update([u8::from(part.is_some())]);
+        let part = part.unwrap_or_default();
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// Whether an error concerns one document, so that the others can go on.
+fn is_of_the_document(error: &IngestError) -> bool {
+    match error {
+        IngestError::Text(_) | IngestError::Format(_) | IngestError::TooManyChunks { .. } => true,
+        IngestError::Catalog(error) => {
+            matches!(error, CatalogError::Invalid { .. } | CatalogError::Precondition { .. })
+        }
+        _ => false,
+    }
+}
+
+pub(crate) fn last_part(id: &DocumentId) -> &str {
+    id.as_str().rsplit('/').find(|part| !part.is_empty()).unwrap_or(id.as_str())
+}
+
+impl Syncing<'_> {
+    /// A write of this sync: its leaf names the job, who asked for it and the source.
+    pub(crate) fn deed<T>(&self, action: &'static str) -> catena_catalog::Deed<T> {
+        self.progress.deed(action).naming(Object::new("source", self.name.as_str()))
+    }
+
+    /// Room in memory for a document that is on its way.
+    async fn room(&self, bytes: Option<u64>) -> Result<tokio::sync::SemaphorePermit<'_>, IngestError> {
+        let kib = bytes.unwrap_or(super::BYTES_ASSUMED).div_ceil(1_024).clamp(1, u64::from(super::KIB_IN_FLIGHT));
+        let kib = u32::try_from(kib).unwrap_or(super::KIB_IN_FLIGHT);
+        self.memory.acquire_many(kib).await.map_err(|_| IngestError::Stopping)
+    }
+}
