@@ -376,6 +376,9 @@ impl Follow<'_> {
         if self.at.output() == Output::Json && text != self.told {
             print(text.as_bytes())?;
         }
+        if job.state == "held" && text != self.told {
+            note(&format!("the job waits for an approval: `catena job show {}` says of what", clean(&job.id)));
+        }
         self.told = text;
         self.bar.set_length(job.tally.documents.total);
         self.bar.set_position(job.tally.documents.done);
