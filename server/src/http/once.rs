@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
-use crate::http::ENVELOPE_BYTES;
+use crate::http::DOCUMENT_REQUEST_BYTES;
 use crate::http::door::Caller;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::wire::Place;
@@ -179,8 +179,8 @@ async fn once(app: &App, route: &Kept, value: &HeaderValue, request: Request, ne
     let caller = Caller::of(&parts)?;
     caller.trail.doing(route.action);
     let key = parse(value)?;
-    let most = limits::DOCUMENT_BODY_BYTES_MAX;
-    let body = to_bytes(body, most + ENVELOPE_BYTES).await.map_err(|_| Problem::too_large(most))?;
+    let most = limits::DOCUMENT_FILE_BYTES_MAX;
+    let body = to_bytes(body, DOCUMENT_REQUEST_BYTES).await.map_err(|_| Problem::too_large(most))?;
     let Some(tenant) = entered(app, &caller, route, &mut parts, &body).await? else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
