@@ -87,8 +87,13 @@ enum DeviceName {
     Cuda,
 }
 
+fn main() -> ExitCode {
+    // A reader is a process of its own, and has neither threads nor settings.
+    catena_formats::serve_if_called().unwrap_or_else(index)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn index() -> ExitCode {
     telemetry::start(LogFormat::Text);
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -242,5 +247,5 @@ fn open(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<Ingest> {
     let index = Arc::new(Index::new(arguments.data.join(INDEX_FOLDER), open_tenants));
     let writes = Compute::start(workers, "writes", Priority::Foreground)?;
     let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
-    Ok(Ingest::new(catalog.clone(), embedder, Formats::default(), index, writes, merges))
+    Ok(Ingest::new(catalog.clone(), embedder, Formats::start(workers, writes.clone())?, index, writes, merges))
 }

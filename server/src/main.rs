@@ -100,8 +100,13 @@ impl ServeArguments {
     }
 }
 
+fn main() -> ExitCode {
+    // A reader is a process of its own, and has neither threads nor settings.
+    catena_formats::serve_if_called().unwrap_or_else(program)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn program() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(code) => code,
         Err(error) => {

@@ -51,6 +51,7 @@ pub(crate) struct Given {
     embedding_key: Option<String>,
     onnxruntime: Option<PathBuf>,
     workers: Option<NonZeroUsize>,
+    reader_processes: Option<NonZeroUsize>,
     open_tenants: Option<NonZeroUsize>,
     open_maps: Option<usize>,
     open_gib: Option<u64>,
@@ -114,6 +115,7 @@ pub(crate) struct Settings {
     pub(crate) embedding_key: Option<Secret>,
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) workers: NonZeroUsize,
+    pub(crate) reader_processes: NonZeroUsize,
     pub(crate) open_tenants: NonZeroUsize,
     pub(crate) open_maps: usize,
     pub(crate) open_bytes: u64,
@@ -157,6 +159,7 @@ impl Settings {
             embedding_key: given.embedding_key.map(Secret::new),
             onnxruntime: given.onnxruntime,
             workers: given.workers.unwrap_or_else(environment::processors),
+            reader_processes: given.reader_processes.unwrap_or_else(environment::processors),
             open_tenants: given.open_tenants.unwrap_or(NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN)),
             open_maps: given.open_maps.unwrap_or(OpenLimits::MAPS),
             open_bytes: given.open_gib.map_or(OpenLimits::MAPPED_BYTES, |gib| gib.saturating_mul(GIB)),
@@ -231,6 +234,7 @@ impl Given {
             embedding_key: self.embedding_key.or(other.embedding_key),
             onnxruntime: self.onnxruntime.or(other.onnxruntime),
             workers: self.workers.or(other.workers),
+            reader_processes: self.reader_processes.or(other.reader_processes),
             open_tenants: self.open_tenants.or(other.open_tenants),
             open_maps: self.open_maps.or(other.open_maps),
             open_gib: self.open_gib.or(other.open_gib),
@@ -310,7 +314,15 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }
-            "jobs_at_once" | "jobs_at_once_per_tenant" | "job_lease_seconds" | "workers" | "open_tenants" | "open_maps" | "open_gib" | "purge_deleted_after_days" => {
+            "jobs_at_once"
+            | "jobs_at_once_per_tenant"
+            | "job_lease_seconds"
+            | "workers"
+            | "reader_processes"
+            | "open_tenants"
+            | "open_maps"
+            | "open_gib"
+            | "purge_deleted_after_days" => {
                 let number: i64 = value.parse().with_context(|| format!("{name}={value} is not a number"))?;
                 toml::Value::Integer(number)
             }

@@ -19,16 +19,12 @@ pub(crate) fn read(stated: Stated<'_>, bytes: &[u8]) -> Result<Reading, FormatEr
     let text = text.trim_start_matches('\u{FEFF}');
     let mut rows = reader(text, delimiter(text));
     let mut draft = Draft::default();
-    let (mut record, mut row, mut next_line, mut columns) = (csv::StringRecord::new(), 0_u32, 1_u64, 0_usize);
+    let (mut record, mut row, mut columns) = (csv::StringRecord::new(), 0_u32, 0_usize);
     let mut expected = 0;
     // The heading has to be as wide as the widest row, else Markdown hides the cells beyond it.
     let widest = reader(text, delimiter(text)).records().flatten().map(|record| record.len()).max().unwrap_or(0);
     while rows.read_record(&mut record).map_err(|error| FormatError::damaged("CSV file", told(&error)))? {
-        let line = record.position().map_or(next_line, csv::Position::line);
-        let skipped = u32::try_from(line.saturating_sub(next_line)).unwrap_or(u32::MAX);
-        row = row.saturating_add(1).saturating_add(skipped);
-        let inside: usize = record.iter().map(|cell| cell.matches('\n').count()).sum();
-        next_line = line + inside as u64 + 1;
+        row = row.saturating_add(1).saturating_add(empty_rows(text, record.position()));
         let cells: Vec<String> = record.iter().map(str::to_owned).collect();
         let position = |first_row| Position::Rows {
             sheet: None,
@@ -51,6 +47,16 @@ pub(crate) fn read(stated: Stated<'_>, bytes: &[u8]) -> Result<Reading, FormatEr
         }
     }
     draft.finish()
+}
+
+/// How many empty rows the reader passed over before the record that begins there.
+fn empty_rows(text: &str, position: Option<&csv::Position>) -> u32 {
+    let at = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0);
+    let (before, rest) = text.as_bytes().split_at(at.min(text.len()));
+    // The second half of a line end belongs to the row before.
+    let rest = if before.ends_with(b"\r") { rest.strip_prefix(b"\n").unwrap_or(rest) } else { rest };
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).filter(|byte| **byte == b'\n').count();
+    u32::try_from(empty).unwrap_or(u32::MAX)
 }
 
 fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
@@ -103,6 +109,8 @@ mod tests {
             let reading = read(Stated::Nothing, text.as_bytes()).unwrap();
             assert_eq!(reading.text, "| port | fee |\n|---|---|\n| Larkmoor | 12 |\n| Farside | 3 |\n", "{delimiter:?}");
             assert_eq!(row_numbers(&reading), [1, 2, 4], "{delimiter:?}");
+            let windows = read(Stated::Nothing, text.replace('\n', "\r\n").as_bytes()).unwrap();
+            assert_eq!(windows, reading, "{delimiter:?}");
             for place in &reading.places {
                 assert!(reading.text[place.start as usize..].starts_with('|'));
             }

@@ -14,6 +14,8 @@ use crate::error::FormatError;
 const LOOKED_AT_BYTES: usize = 1024 * 1024;
 /// One character in this many may be a control character that no text has, before the bytes count as no text.
 const CHARS_PER_CONTROL: usize = 16;
+/// As many may be in any text, however short.
+const STRANGE_MIN: usize = 4;
 /// The longest repeated part of a stated name.
 const CHARSET_SHOWN_BYTES: usize = 40;
 
@@ -53,8 +55,13 @@ pub(crate) fn decode(bytes: &[u8], stated: Stated<'_>) -> Result<String, FormatE
         return textual(text.to_owned(), bytes);
     }
     refuse_known(bytes)?;
+    refuse_damaged(bytes)?;
     let encoding = wide(bytes).unwrap_or_else(|| guess(bytes));
     let (text, _, _) = encoding.decode(bytes);
+    let lost = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
+    if lost > STRANGE_MIN && lost * CHARS_PER_CONTROL > text.chars().count() {
+        return Err(not_text(bytes));
+    }
     if encoding != UTF_16LE && encoding != UTF_16BE && bytes.contains(&0) {
         return Err(not_text(bytes));
     }
@@ -99,13 +106,12 @@ fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
 /// Refuses what only claims to be text.
 fn textual(text: String, bytes: &[u8]) -> Result<String, FormatError> {
     let strange = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{0B}' | '\u{0C}' | '\u{1B}' | '\u{85}');
-    let (mut chars, mut controls, mut lost) = (0_usize, 0_usize, 0_usize);
+    let (mut chars, mut controls) = (0_usize, 0_usize);
     for c in text.chars() {
         chars += 1;
         controls += usize::from(strange(&c));
-        lost += usize::from(c == char::REPLACEMENT_CHARACTER);
     }
-    if controls + lost > 4 && (controls + lost) * CHARS_PER_CONTROL > chars {
+    if controls > STRANGE_MIN && controls * CHARS_PER_CONTROL > chars {
         return Err(not_text(bytes));
     }
     Ok(text)
@@ -114,6 +120,19 @@ fn textual(text: String, bytes: &[u8]) -> Result<String, FormatError> {
 fn refuse_known(bytes: &[u8]) -> Result<(), FormatError> {
     match infer::get(bytes) {
         Some(kind) if kind.matcher_type() != infer::MatcherType::Text => Err(not_text(bytes)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is UTF-8 but for a few bytes: in any other encoding its many good letters would turn into nonsense.
+fn refuse_damaged(bytes: &[u8]) -> Result<(), FormatError> {
+    let (mut good, mut bad) = (0_usize, 0_usize);
+    for chunk in bytes.utf8_chunks() {
+        good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        bad += usize::from(!chunk.invalid().is_empty());
+    }
+    match std::str::from_utf8(bytes) {
+        Err(error) if good >= 2 && good >= bad * 2 => Err(TextError::InvalidUtf8 { at_byte: error.valid_up_to() }.into()),
         _ => Ok(()),
     }
 }
@@ -177,6 +196,14 @@ mod tests {
         assert_eq!(decode(png, Stated::Nothing), Err(FormatError::NotText { found: "image/png".to_owned() }));
         let noise: Vec<u8> = (0_u32..4000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert!(matches!(decode(&noise, Stated::Nothing), Err(FormatError::NotText { .. })));
+    }
+
+    #[test]
+    fn a_text_that_is_utf_8_but_for_a_byte_is_not_taken_for_another_encoding() {
+        let mut bytes = "Größe und Höhe des Tores, geprüft am Anleger.".as_bytes().to_vec();
+        bytes.push(0xFF);
+        let refused = decode(&bytes, Stated::Nothing);
+        assert!(matches!(refused, Err(FormatError::Text(TextError::InvalidUtf8 { at_byte: 49 }))), "{refused:?}");
     }
 
     proptest! {

@@ -107,7 +107,8 @@ fn part_text<'a>(body: &'a PartType<'_>) -> Option<&'a str> {
 }
 
 fn attached(name: &str, stated: Option<&str>, bytes: &[u8], depth: usize) -> Result<Reading, FormatError> {
-    let format = sniff::format(stated, name, bytes)?;
+    // What programs say of attachments is often made up, so the bytes and the name are asked too.
+    let format = sniff::format(stated, name, bytes).or_else(|error| sniff::format(None, name, bytes).map_err(|_| error))?;
     match format {
         Format::Email if depth + 1 >= MAIL_DEPTH_MAX => Err(FormatError::too_much("mails inside one another", MAIL_DEPTH_MAX)),
         Format::Email => read(bytes, depth + 1),

@@ -27,6 +27,17 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+impl Json {
+    /// Whether it fits in a line: a scalar, or nothing at all.
+    fn is_short(&self) -> bool {
+        match self {
+            Self::Scalar(_) => true,
+            Self::List(items) => items.is_empty(),
+            Self::Object(members) => members.is_empty(),
+        }
+    }
+}
+
 struct Values;
 
 impl<'de> Visitor<'de> for Values {
@@ -182,15 +193,14 @@ fn write(draft: &mut Draft, value: &Json, label: &str, level: usize) {
             }
         }
         Json::Object(members) => {
-            let (scalars, larger): (Vec<_>, Vec<_>) = members.iter().partition(|(_, value)| matches!(value, Json::Scalar(_)));
-            for (name, value) in scalars {
-                write(draft, value, name, level);
+            let (short, larger): (Vec<_>, Vec<_>) = members.iter().partition(|(_, value)| value.is_short());
+            for (name, value) in short {
+                match value {
+                    Json::Scalar(text) => labelled(draft, name, text),
+                    Json::List(_) | Json::Object(_) => labelled(draft, name, "none"),
+                }
             }
             for (name, value) in larger {
-                if matches!(value, Json::List(items) if items.is_empty()) || matches!(value, Json::Object(members) if members.is_empty()) {
-                    labelled(draft, name, "none");
-                    continue;
-                }
                 draft.heading(level, name);
                 write(draft, value, name, level + 1);
             }
@@ -221,8 +231,8 @@ mod tests {
         assert_eq!(reading.title.as_deref(), Some("Berths"));
         assert_eq!(
             reading.text,
-            "- title: Berths\n- port: Larkmoor\n\n# fees\n\n- day: 12.5\n- night: 4\n\n# tags\n\n- ice\n- deep\n\n\
-             # moorings\n\n## North\n\n- name: North\n- depth: 8\n\n## moorings 2\n\n- depth: 5\n\n- notes: none\n"
+            "- title: Berths\n- port: Larkmoor\n- notes: none\n\n# fees\n\n- day: 12.5\n- night: 4\n\n# tags\n\n- ice\n- deep\n\n\
+             # moorings\n\n## North\n\n- name: North\n- depth: 8\n\n## moorings 2\n\n- depth: 5\n"
         );
     }
 

@@ -5,7 +5,7 @@
 
 use std::io::Cursor;
 
-use catena_text::{Format, TextError};
+use catena_text::Format;
 
 use crate::error::FormatError;
 
@@ -16,7 +16,6 @@ pub fn format(stated: Option<&str>, name: &str, bytes: &[u8]) -> Result<Format, 
         None | Some("" | "application/octet-stream" | "binary/octet-stream" | "application/x-download") => {}
         Some(kind) => match Format::from_content_type(kind) {
             Ok(format) => return Ok(format),
-            Err(error @ TextError::UnsupportedContentType { .. }) => return by_bytes(bytes).ok_or(error.into()),
             Err(error) => return Err(error.into()),
         },
     }

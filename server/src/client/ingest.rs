@@ -7,7 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use catena_access::Acl;
+use catena_text::Format;
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
@@ -27,7 +30,8 @@ const AT_ONCE: usize = 4;
 
 #[derive(Debug, Args)]
 pub(crate) struct IngestArguments {
-    /// A folder of .md and .txt files, with or without an access.toml, or one file. A document's id is its path below
+    /// A folder of documents (text, Markdown, code, HTML, CSV, JSON, mails, PDF, Office files), with or without an
+    /// access.toml, or one file. A document's id is its path below
     /// the folder. Hidden files, and those that a .gitignore in the folder names, are left out.
     path: PathBuf,
     /// Who may see all of them, where there is no access.toml: everyone, user:NAME, group:NAME. May be repeated.
@@ -54,7 +58,7 @@ pub(crate) async fn run(arguments: IngestArguments) -> anyhow::Result<Ended> {
     };
     let folder = folder::read(&arguments.path, given.as_ref())?;
     if folder.documents.is_empty() {
-        bail!("{} holds no documents (.md, .markdown, .txt, .text)", arguments.path.display());
+        bail!("{} holds no documents of a kind that is read (such as .md, .txt, .html, .csv, .json, .eml, .pdf, .docx, .pptx, .xlsx)", arguments.path.display());
     }
     let mut tally = Tally::of(&folder);
     tell(&folder, given.as_ref());
@@ -227,12 +231,14 @@ impl Way {
 }
 
 fn envelope(document: &FolderDocument, text: &Path, source: Option<&str>) -> anyhow::Result<serde_json::Value> {
-    let text = String::from_utf8(folder::content(text)?).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        anyhow::anyhow!("it is not UTF-8: byte {at} cannot be read; convert it")
-    })?;
+    // What is no UTF-8 goes as it lies there: the service finds out which characters it has, or what file it is.
+    let (field, content) = match (document.format, String::from_utf8(folder::content(text)?)) {
+        (Format::Pdf | Format::Docx | Format::Pptx | Format::Xlsx, Ok(text)) => ("base64", BASE64.encode(text)),
+        (_, Ok(text)) => ("text", text),
+        (_, Err(error)) => ("base64", BASE64.encode(error.into_bytes())),
+    };
     Ok(json!({
-        "text": text,
+        (field): content,
         "content_type": document.format.as_content_type(),
         "attributes": document.attributes,
         "acl": AclBody::of(&document.acl),

@@ -96,7 +96,9 @@ fn put_body(id: &DocumentId, put: &Put) -> PutBody {
 
 /// Write a document.
 ///
-/// The body is the JSON envelope, or the document's bytes with its `content-type`; then title, uri, access list,
+/// The body is the JSON envelope, or the document's bytes with its `content-type`: Markdown, plain text, code,
+/// reStructuredText, AsciiDoc, HTML, CSV, JSON lines, a mail, PDF, DOCX, PPTX or XLSX; a JSON document goes into an
+/// envelope. Without a `content-type`, marks in the bytes and the id's ending say what they are. Beside bytes, title, uri, access list,
 /// attributes, source and time come in the headers `catena-title`, `catena-uri`, `catena-allow`, `catena-deny` (entries
 /// with commas between), `catena-attributes` (`name=value`, commas between), `catena-source`, `catena-modified-at`,
 /// percent-encoded where they are not plain ASCII.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
-use crate::http::ENVELOPE_BYTES;
+use crate::http::{DOCUMENT_REQUEST_BYTES, ENVELOPE_BYTES};
 use crate::http::door::Caller;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::wire::Place;
@@ -183,9 +183,12 @@ async fn once(app: &App, route: &Kept, value: &HeaderValue, request: Request, ne
     let caller = Caller::of(&parts)?;
     caller.trail.doing(route.action);
     let key = parse(value)?;
-    let most =
-        if route.path == BATCH { limits::IMPORT_BODY_BYTES_MAX } else { limits::DOCUMENT_BODY_BYTES_MAX };
-    let body = to_bytes(body, most + ENVELOPE_BYTES).await.map_err(|_| Problem::too_large(most))?;
+    let (most, read_max) = if route.path == BATCH {
+        (limits::IMPORT_BODY_BYTES_MAX, limits::IMPORT_BODY_BYTES_MAX + ENVELOPE_BYTES)
+    } else {
+        (limits::DOCUMENT_FILE_BYTES_MAX, DOCUMENT_REQUEST_BYTES)
+    };
+    let body = to_bytes(body, read_max).await.map_err(|_| Problem::too_large(most))?;
     let Some(tenant) = entered(app, &caller, route, &mut parts, &body).await? else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };

@@ -9,6 +9,7 @@ use catena_access::Right;
 use catena_catalog::{CatalogError, Exceeded, Quota};
 use catena_domain::{ErrorKind, limits};
 use catena_embedding::EmbeddingError;
+use catena_formats::FormatError;
 use catena_ingest::IngestError;
 use catena_retrieval::RetrievalError;
 use catena_text::TextError;
@@ -282,7 +283,7 @@ impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         match error {
             IngestError::Catalog(error) => error.into(),
-            IngestError::Text(error) => {
+            IngestError::Text(error) | IngestError::Format(FormatError::Text(error)) => {
                 let (code, title) = text_code(&error);
                 Self::invalid(sentence(&error.to_string())).named(code, title)
             }

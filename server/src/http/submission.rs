@@ -1,15 +1,19 @@
 //! A document as it comes in: a JSON envelope, or its own bytes with `catena-*` headers beside them.
 //!
-//! Promises: what leaves this module is within every limit and parsed; nothing is guessed.
+//! Promises: what leaves this module is within every limit and parsed. What the bytes are is taken from what was said of
+//! them; only where nothing was, from marks in them and from the id's ending, and never by trying readers.
 
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use catena_access::{Attributes, attribute};
 use catena_catalog::Expect;
 use catena_domain::{DocumentId, VersionNo, limits};
-use catena_ingest::Submission;
+use catena_formats::sniff;
+use catena_ingest::{IngestError, Submission};
 use catena_text::Format;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
@@ -23,9 +27,14 @@ use crate::http::wire::{self, bounded};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Envelope {
-    /// The document's text.
-    text: String,
-    /// `text/markdown` or `text/plain`.
+    /// The document's text: Markdown, plain text, code, HTML, CSV, JSON, a mail.
+    #[serde(default)]
+    text: Option<String>,
+    /// In place of `text`: the document's bytes in base64, as a PDF or an Office file needs them.
+    #[serde(default)]
+    base64: Option<String>,
+    /// What the document is, such as `text/markdown`, `text/html`, `application/json` or `application/pdf`. With
+    /// `base64`, it may name a `charset`.
     #[serde(default = "markdown")]
     content_type: String,
     /// Without one: the first heading, else the last part of the id.
@@ -54,7 +63,7 @@ fn markdown() -> String {
 pub(crate) fn body_bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
     body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::too_large(limits::DOCUMENT_BODY_BYTES_MAX)
+            Problem::too_large(limits::DOCUMENT_FILE_BYTES_MAX)
         } else {
             rejection.into()
         }
@@ -66,14 +75,17 @@ pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> R
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let expect = expectation(headers)?;
     let is_envelope = content_type.split(';').next().is_some_and(|kind| kind.trim() == "application/json");
-    let (bytes, envelope) = if is_envelope {
+    let (content, envelope) = if is_envelope {
         let mut envelope = parse_envelope(&bytes)?;
-        (std::mem::take(&mut envelope.text).into_bytes(), envelope)
+        (Content::of_envelope(&mut envelope)?, envelope)
     } else {
-        (bytes.to_vec(), headers_as_envelope(content_type, headers)?)
+        let envelope = headers_as_envelope(content_type, headers)?;
+        (Content::of_body(&id, content_type, bytes)?, envelope)
     };
-    if bytes.len() > limits::DOCUMENT_BODY_BYTES_MAX {
-        return Err(Problem::too_large(limits::DOCUMENT_BODY_BYTES_MAX));
+    let Content { bytes, format, charset } = content;
+    let most = if format.is_text() { limits::DOCUMENT_BODY_BYTES_MAX } else { limits::DOCUMENT_FILE_BYTES_MAX };
+    if bytes.len() > most {
+        return Err(Problem::too_large(most));
     }
     check_metadata(&envelope)?;
     let attributes: Attributes = envelope.attributes.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -82,8 +94,8 @@ pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> R
     Ok(Submission {
         id,
         bytes,
-        format: Format::from_content_type(&envelope.content_type).map_err(catena_ingest::IngestError::Text)?,
-        charset: None,
+        format,
+        charset,
         title: envelope.title.filter(|title| !title.trim().is_empty()),
         uri: envelope.uri,
         source: envelope.source,
@@ -92,6 +104,48 @@ pub(crate) fn submission(id: DocumentId, headers: &HeaderMap, bytes: Bytes) -> R
         acl: envelope.acl.parse()?,
         expect,
     })
+}
+
+/// A document's bytes, and what was said of them.
+struct Content {
+    bytes: Vec<u8>,
+    format: Format,
+    charset: Option<String>,
+}
+
+impl Content {
+    /// What an envelope holds. Its text is UTF-8 already, whatever its content type says.
+    fn of_envelope(envelope: &mut Envelope) -> Result<Self, Problem> {
+        let format = Format::from_content_type(&envelope.content_type).map_err(IngestError::Text)?;
+        match (envelope.text.take(), envelope.base64.take()) {
+            (Some(_), None) if needs_bytes(format) => Err(Problem::invalid(format!(
+                "A document of {} is no text: send its bytes as `base64` in place of `text`, or as the request's body. \
+                 What is text can be sent as text/markdown.",
+                format.as_content_type()
+            ))),
+            (Some(text), None) => Ok(Self { bytes: text.into_bytes(), format, charset: None }),
+            (None, Some(base64)) => {
+                let bytes = BASE64.decode(base64.trim()).map_err(|_| {
+                    Problem::invalid("`base64` is not base64 with the standard letters and its padding.")
+                })?;
+                let charset = Format::charset(&envelope.content_type).map(str::to_owned);
+                Ok(Self { bytes, format, charset })
+            }
+            _ => Err(Problem::invalid("The envelope needs `text` or `base64`, and not both.")),
+        }
+    }
+
+    /// What a body holds that is the document itself.
+    fn of_body(id: &DocumentId, content_type: &str, bytes: Bytes) -> Result<Self, Problem> {
+        let format = sniff::format(Some(content_type), id.as_str(), &bytes).map_err(IngestError::Format)?;
+        let charset = Format::charset(content_type).map(str::to_owned);
+        Ok(Self { bytes: bytes.to_vec(), format, charset })
+    }
+}
+
+/// Whether a format's files are not made of characters.
+fn needs_bytes(format: Format) -> bool {
+    matches!(format, Format::Pdf | Format::Docx | Format::Pptx | Format::Xlsx)
 }
 
 fn parse_envelope(bytes: &[u8]) -> Result<Envelope, Problem> {
@@ -156,7 +210,8 @@ fn headers_as_envelope(content_type: &str, headers: &HeaderMap) -> Result<Envelo
         Ok((name.trim().to_owned(), AttributeBody::One(ScalarBody::Text(value.trim().to_owned()))))
     };
     Ok(Envelope {
-        text: String::new(),
+        text: None,
+        base64: None,
         content_type: content_type.to_owned(),
         title: decoded(headers, "catena-title")?,
         uri: decoded(headers, "catena-uri")?,
