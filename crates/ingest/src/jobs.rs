@@ -60,9 +60,18 @@ impl Ingest {
         let publisher = self.publisher(&tenant).await;
         let _at_work = publisher.job.lock().await;
         let end = self.run_job(&tenant, &scope, &job, &lease).await;
+        let has_succeeded = matches!(end, JobEnd::Succeeded);
         match self.0.catalog.finish_job(&scope, &job.id, &lease, end).await {
+            Ok(()) => {
+                // Settings that were changed while it ran could not ask for another one.
+                let asked = if has_succeeded { self.reindex_if_changed(&tenant).await } else { Ok(()) };
+                match asked {
+                    Err(IngestError::Catalog(CatalogError::TenantGone { .. })) => Ok(true),
+                    asked => asked.map(|()| true),
+                }
+            }
             // The job goes with its tenant.
-            Ok(()) | Err(CatalogError::TenantGone { .. }) => Ok(true),
+            Err(CatalogError::TenantGone { .. }) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
@@ -102,11 +111,12 @@ impl Ingest {
     pub async fn recover(&self) -> Result<(), IngestError> {
         self.0.catalog.release_leases().await?;
         let live = self.0.catalog.live_indexes().await?;
-        for LiveIndex { tenant, generation, .. } in self.unsettled(live).await? {
+        for LiveIndex { tenant, generation, chunking, .. } in self.unsettled(live).await? {
             self.publish(&tenant).await?;
-            if generation.recipe != self.0.recipe {
-                tracing::warn!(%tenant, from = %generation.recipe, to = %self.0.recipe,
-                    "the recipe changed: the tenant is re-indexed; until then only the lexical arm answers");
+            let wanted = self.recipe_of(&chunking);
+            if generation.recipe != wanted {
+                tracing::warn!(%tenant, from = %generation.recipe, to = %wanted,
+                    "the recipe changed: the tenant is re-indexed; until then only the lexical arm answers if the model is another");
                 self.request_reindex_after_change(&Scope::service(&tenant)).await?;
             }
         }
@@ -115,13 +125,22 @@ impl Ingest {
 
     /// Those whose index has something to be done for.
     async fn unsettled(&self, live: Vec<LiveIndex>) -> Result<Vec<LiveIndex>, IngestError> {
-        let (index, recipe) = (Arc::clone(&self.0.index), self.0.recipe.clone());
-        let is_settled = move |LiveIndex { tenant, seq, generation }: &LiveIndex| {
+        let (index, ingest) = (Arc::clone(&self.0.index), self.clone());
+        let is_settled = move |LiveIndex { tenant, seq, generation, chunking }: &LiveIndex| {
             let glance = index.glance(&Scope::service(tenant), &generation.id).ok().flatten();
             let is_whole = glance.is_some_and(|seen| seen.applied_seq == *seq && !seen.lacks_rows);
-            is_whole && generation.recipe == recipe
+            is_whole && generation.recipe == ingest.recipe_of(chunking)
         };
         Ok(self.0.compute.run(move || live.into_iter().filter(|live| !is_settled(live)).collect()).await?)
+    }
+
+    /// Asks for the index to be built anew if the tenant wants its documents cut in another way than they are.
+    pub async fn reindex_if_changed(&self, tenant: &TenantId) -> Result<(), IngestError> {
+        let scope = Scope::service(tenant);
+        if self.is_current(&scope).await? {
+            return Ok(());
+        }
+        self.request_reindex_after_change(&scope).await
     }
 
     async fn request_reindex_after_change(&self, scope: &Scope) -> Result<(), IngestError> {

@@ -17,6 +17,7 @@ mod key_uses;
 mod keys;
 mod nesting;
 mod page;
+mod places;
 mod passages;
 mod purges;
 mod quarantine;

@@ -218,6 +218,11 @@ pub(crate) fn document(name: &str, text: &str) -> NewDocument {
         chunks,
         embeddings,
         expect: Expect::Any,
+        besides: Besides {
+            places: vec![Place { start: 0, line: 1, position: Position::Page(1) }],
+            noticed: [("comments".to_owned(), 2)].into(),
+            ..Besides::default()
+        },
     }
 }
 
