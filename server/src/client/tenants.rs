@@ -203,7 +203,7 @@ impl Usage {
 }
 
 /// Changes a tenant and shows what it is then.
-async fn change(id: &str, asking: &Asking, body: &serde_json::Value) -> anyhow::Result<()> {
+async fn change(id: &str, asking: &Asking, body: &Value) -> anyhow::Result<()> {
     let server = Connection::open(&asking.server)?;
     let answer = server.send(server.tenant(Method::PATCH, id, &[]).json(body)).await?;
     show(asking.output(), &answer, Tenant::pairs)

@@ -35,6 +35,7 @@ mod jobs;
 mod keys;
 mod labels;
 mod once;
+mod places;
 mod purge;
 mod quotas;
 mod removal;
