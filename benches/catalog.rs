@@ -18,7 +18,7 @@ use catena_access::scope::Entry;
 use catena_access::{Acl, Credential, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_benches::{OPERATOR_KEY, Service, percentile};
-use catena_catalog::{Catalog, Database, Expect, NewChunk, NewDocument, PassageKey, PostgresPlace};
+use catena_catalog::{Besides, Catalog, Database, Expect, NewChunk, NewDocument, PassageKey, PostgresPlace};
 use catena_domain::{DocNo, DocumentId, KeyId, RecipeId, Span, TenantId, VersionNo};
 use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -161,6 +161,7 @@ impl Side {
             chunks: vec![chunk],
             embeddings: vec![(hash, vec![f16::ONE; 384]); vectors],
             expect: Expect::Any,
+            besides: Besides::default(),
         };
         self.catalog.put_document(&self.scope, document, draft("document.put")).await?;
         Ok(())

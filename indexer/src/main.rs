@@ -216,7 +216,7 @@ async fn work(arguments: &Arguments, catalog: &Catalog, stop: &CancellationToken
         let documents = catalog.document_count(&scope).await?;
         println!("{tenant}: {documents} documents, searchable up to write {applied}, generation {}", live.id);
         // A job that failed is logged where it ran, and is noticed here by what it left.
-        if live.recipe != *ingest.recipe() {
+        if !ingest.is_current(&scope).await? {
             behind.push(tenant.to_string());
         }
     }

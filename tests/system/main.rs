@@ -9,6 +9,8 @@ mod backup;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod chunking;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod durability;

@@ -22,19 +22,17 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Answering, Approval, Change, Changed, ChunkHash, ChunksPut, Claimed, ContextCitation, ContextReceipt, Count,
-    CurrentVersion, Deed, DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, Fence,
-    GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl,
-    JobEnd, JobFailure, JobItem, JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext,
-    NewDocument, NewJob, NewJobItem, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota,
-    Quotas, Rate, Restorable, Run, Service, Spending, Standing, Statistics, StoredKey, StoredLeaf, StoredPassage,
+    Answering, Approval, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, Claimed, ContextCitation,
+    ContextReceipt, Count, CurrentVersion, Cut, Cutting, Cuttings, Deed, DeletedRow, Document, DocumentRow,
+    DocumentState, Embedding, Exceeded, Expect, Fence, GainedReaders, GenerationRow, GenerationState, Group, GroupRow,
+    Held, IndexChanges, IndexRow, IndexedVersion, ItemChanges, ItemState, Job, JobControl, JobEnd, JobFailure, JobItem,
+    JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, Move, NewChunk, NewContext, NewDocument, NewJob,
+    NewJobItem, NewKey, Noticed, Once, Page, PassageKey, PendingPurge, Place, Places, Position, PurgeStep, PutOutcome,
+    Quarantined, Quota, Quotas, Rate, Restated, Restorable, Run, SealedCredentials, Service, SourceDescription,
+    SourceItem, SourceRow, SourceState, Spending, Standing, Statistics, StoredKey, StoredLeaf, StoredPassage,
     StoredText, Successor, Taking, Tally, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version,
     VersionRow, WorkerReach, Written,
 };
 pub use stored_acl::{acl_of, acl_text};
-pub use model::{
-    GainedReaders, ItemChanges, ItemState, Move, Restated, SealedCredentials, SourceDescription, SourceItem, SourceRow,
-    SourceState,
-};
 pub use store::{Database, PostgresPlace};
 pub use tables::{CatalogReader, Removal, verify_record};

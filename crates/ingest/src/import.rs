@@ -262,7 +262,8 @@ async fn write(
         ImportChange::Write(submission) => {
             let deed = progress.deed_of_item("document.put", item);
             let put = ingest.put(scope, (**submission).clone(), Freshness::Durable, deed).await?.value;
-            let tokens = ingest.0.catalog.tokens_of(scope, &submission.id, &ingest.0.recipe).await?;
+            let recipe = recipe::recipes(&ingest.0, scope).await?.wanted;
+            let tokens = ingest.0.catalog.tokens_of(scope, &submission.id, &recipe.id).await?;
             Ok(Outcome::Done { chunks: put.chunks_total as u64, tokens })
         }
         ImportChange::Delete(id) => {

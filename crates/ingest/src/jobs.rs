@@ -108,16 +108,24 @@ impl Ingest {
         // Another worker may find the next one.
         self.announce_jobs();
         let (scope, id, lease) = (Scope::service(&claimed.tenant), claimed.job.id.clone(), claimed.lease);
+        let is_reindex = claimed.job.kind == JobKind::Reindex;
         let work = tokio::spawn({
             let (ingest, stop) = (self.clone(), stop.clone());
             async move { ingest.run_job(&claimed, &stop).await }
         });
         let broke_off = |_| Some(JobEnd::Failed("the job broke off inside; the service's log says where".to_owned()));
         let Some(end) = work.await.unwrap_or_else(broke_off) else { return Ok(true) };
-        match self.0.catalog.finish_job(&scope, &id, &lease, end).await {
+        let may_have_changed = is_reindex && matches!(end, JobEnd::Succeeded);
+        let finished = self.0.catalog.finish_job(&scope, &id, &lease, end).await.map_err(IngestError::from);
+        // Settings that were changed while it ran could not ask for another one.
+        let finished = match finished {
+            Ok(()) if may_have_changed => self.reindex_if_changed(scope.tenant()).await,
+            finished => finished,
+        };
+        match finished {
             // The job goes with its tenant, or another worker has it.
-            Ok(()) | Err(CatalogError::TenantGone { .. } | CatalogError::LeaseLost { .. }) => Ok(true),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(IngestError::Catalog(CatalogError::TenantGone { .. } | CatalogError::LeaseLost { .. })) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 
@@ -150,11 +158,12 @@ impl Ingest {
     pub async fn recover(&self) -> Result<(), IngestError> {
         self.0.catalog.release_leases().await?;
         let live = self.0.catalog.live_indexes().await?;
-        for LiveIndex { tenant, generation, .. } in self.unsettled(live).await? {
+        for LiveIndex { tenant, generation, chunking, .. } in self.unsettled(live).await? {
             self.publish(&tenant).await?;
-            if generation.recipe != self.0.recipe {
-                tracing::warn!(%tenant, from = %generation.recipe, to = %self.0.recipe,
-                    "the recipe changed: the tenant is re-indexed; until then only the lexical arm answers");
+            let wanted = self.recipe_of(&chunking);
+            if generation.recipe != wanted {
+                tracing::warn!(%tenant, from = %generation.recipe, to = %wanted,
+                    "the recipe changed: the tenant is re-indexed; until then only the lexical arm answers if the model is another");
                 self.request_reindex_after_change(&Scope::service(&tenant)).await?;
             }
         }
@@ -163,13 +172,22 @@ impl Ingest {
 
     /// Those whose index has something to be done for.
     pub(crate) async fn unsettled(&self, live: Vec<LiveIndex>) -> Result<Vec<LiveIndex>, IngestError> {
-        let (index, recipe) = (Arc::clone(&self.0.index), self.0.recipe.clone());
-        let is_settled = move |LiveIndex { tenant, seq, generation }: &LiveIndex| {
+        let (index, ingest) = (Arc::clone(&self.0.index), self.clone());
+        let is_settled = move |LiveIndex { tenant, seq, generation, chunking }: &LiveIndex| {
             let glance = index.glance(&Scope::service(tenant), &generation.id).ok().flatten();
             let is_whole = glance.is_some_and(|seen| seen.applied_seq == *seq && !seen.lacks_rows);
-            is_whole && generation.recipe == recipe
+            is_whole && generation.recipe == ingest.recipe_of(chunking)
         };
         Ok(self.0.compute.run(move || live.into_iter().filter(|live| !is_settled(live)).collect()).await?)
+    }
+
+    /// Asks for the index to be built anew if the tenant wants its documents cut in another way than they are.
+    pub async fn reindex_if_changed(&self, tenant: &TenantId) -> Result<(), IngestError> {
+        let scope = Scope::service(tenant);
+        if self.is_current(&scope).await? {
+            return Ok(());
+        }
+        self.request_reindex_after_change(&scope).await
     }
 
     async fn request_reindex_after_change(&self, scope: &Scope) -> Result<(), IngestError> {

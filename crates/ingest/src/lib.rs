@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use catena_access::Scope;
-use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, WorkerReach, Written};
+use catena_catalog::{Catalog, CatalogError, Changed, Chunking, Deed, Expect, PutOutcome, WorkerReach, Written};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_formats::Formats;
@@ -94,7 +94,7 @@ impl Ingest {
         compute: Compute,
         merges: Compute,
     ) -> Self {
-        let recipe = recipe::of(&embedder);
+        let recipe = recipe::of(&embedder, &Chunking::default());
         Self(Arc::new(Shared {
             catalog,
             embedder,
@@ -123,7 +123,7 @@ impl Ingest {
         self
     }
 
-    /// The recipe of everything written from now on.
+    /// The recipe of whatever is written for a tenant that has set nothing about it.
     #[must_use]
     pub fn recipe(&self) -> &RecipeId {
         &self.0.recipe
@@ -146,8 +146,8 @@ impl Ingest {
         let deed = deed.into();
         let _turn = self.0.writes.acquire().await.map_err(|_| IngestError::Stopping)?;
         let mut written = match pipeline::put(&self.0, scope, &submission, deed.clone()).await {
-            // A purge has taken a vector away that was known a moment before.
-            Err(IngestError::Catalog(CatalogError::VectorsMissing { .. })) => {
+            // A purge has taken a vector away that was known a moment before, or the tenant's settings were changed.
+            Err(IngestError::Catalog(CatalogError::VectorsMissing { .. } | CatalogError::ChunkingChanged)) => {
                 pipeline::put(&self.0, scope, &submission, deed).await?
             }
             written => written?,

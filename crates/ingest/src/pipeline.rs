@@ -3,18 +3,23 @@
 //! Promises: nothing is embedded whose vector the tenant already has under this recipe; the catalog's transaction holds
 //! no parsing and no embedding. Does not: publish to the index.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use catena_access::{Acl, Attributes, Scope};
-use catena_catalog::{Change, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written};
-use catena_domain::{DocumentId, Seq, Timestamp, VersionNo, limits};
-use catena_text::Format;
+use catena_catalog::{
+    Besides, Change, Chunking, Cut, Cutting, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written,
+};
+use catena_domain::{DocumentId, RecipeId, Seq, Timestamp, VersionNo, limits};
+use catena_embedding::Embedder;
+use catena_text::{BlockKind, Format};
 use half::f16;
 use sha2::{Digest as _, Sha256};
 
+use crate::recipe::Recipe;
 use crate::{IngestError, Shared, recipe};
 
+mod places;
 mod screen;
 
 /// A document as it was handed in.
@@ -82,13 +87,33 @@ impl Put {
 /// A text cut into chunks, with the text that is embedded for each.
 pub(crate) struct Prepared {
     pub(crate) title: String,
-    pub(crate) text: String,
     pub(crate) chunks: Vec<NewChunk>,
     pub(crate) inputs: Vec<String>,
+    /// Stretches that nobody sees, which are in no chunk.
+    pub(crate) comments: usize,
 }
 
 /// Vectors for those chunks whose vectors the tenant does not have.
 pub(crate) type Embedded = Vec<([u8; 32], Vec<f16>)>;
+
+/// A text that is to be cut and embedded.
+pub(crate) struct Uncut {
+    pub(crate) id: DocumentId,
+    pub(crate) format: Format,
+    pub(crate) title: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) text: String,
+}
+
+/// A text that is cut and embedded by the tenant's recipe, and by that of the generation that answers meanwhile.
+pub(crate) struct Derived {
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) cut: Cut,
+    pub(crate) also: Option<Cut>,
+    pub(crate) chunking: Chunking,
+    pub(crate) comments: usize,
+}
 
 pub(crate) async fn put(
     shared: &Arc<Shared>,
@@ -97,11 +122,20 @@ pub(crate) async fn put(
     deed: Deed<PutOutcome>,
 ) -> Result<Written<Put>, IngestError> {
     let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
-    let prepared = prepare_submission(shared, scope, submission).await?;
-    let embedded = embed_missing(shared, scope, &prepared, Spending::WithinQuota).await?;
+    let (format, charset) = (submission.format, submission.charset.clone());
+    let reading = shared.formats.read(format, charset, submission.bytes.clone()).await?;
+    let reading = screen::screen(shared, scope, submission, reading).await?;
+    let uncut = Uncut {
+        id: submission.id.clone(),
+        format,
+        title: submission.title.clone().or(reading.title),
+        source: submission.source.clone(),
+        text: reading.text,
+    };
+    let derived = derive(shared, scope, uncut, Spending::WithinQuota).await?;
     let document = NewDocument {
         id: submission.id.clone(),
-        title: prepared.title,
+        title: derived.title,
         uri: submission.uri.clone(),
         content_type: submission.format.as_content_type().to_owned(),
         attributes: submission.attributes.clone(),
@@ -109,30 +143,58 @@ pub(crate) async fn put(
         modified_at: submission.modified_at,
         acl: submission.acl.clone(),
         bytes_sha256,
-        text_sha256: Sha256::digest(prepared.text.as_bytes()).into(),
-        text: prepared.text,
-        recipe: shared.recipe.clone(),
-        chunks: prepared.chunks,
-        embeddings: embedded,
+        text_sha256: Sha256::digest(derived.text.as_bytes()).into(),
+        recipe: derived.cut.recipe,
+        chunks: derived.cut.chunks,
+        embeddings: derived.cut.embeddings,
         expect: submission.expect,
+        besides: Besides {
+            places: places::stored(&derived.text, reading.places),
+            noticed: places::noticed(&reading.noticed, derived.comments),
+            also: derived.also,
+            chunking: Some(derived.chunking),
+        },
+        text: derived.text,
     };
     let written = shared.catalog.put_document(scope, document, deed).await?;
     Ok(Written { value: Put::of(&written.value), leaf: written.leaf })
 }
 
-/// Reads, screens and cuts what was handed in.
-async fn prepare_submission(
+/// Cuts and embeds a text by the recipes that it has to be found under.
+pub(crate) async fn derive(
     shared: &Arc<Shared>,
     scope: &Scope,
-    submission: &Submission,
-) -> Result<Prepared, IngestError> {
-    let (format, charset) = (submission.format, submission.charset.clone());
-    let reading = shared.formats.read(format, charset, submission.bytes.clone()).await?;
-    let reading = screen::screen(shared, scope, submission, reading).await?;
-    let (title, id) = (submission.title.clone().or(reading.title), submission.id.clone());
-    let embedder = shared.embedder.clone();
-    let text = reading.text;
-    let prepared = shared.compute.run(move || prepare(&embedder, format, title.as_deref(), &id, text)).await?;
+    uncut: Uncut,
+    spending: Spending,
+) -> Result<Derived, IngestError> {
+    let recipes = recipe::recipes(shared, scope).await?;
+    let uncut = Arc::new(uncut);
+    let mut also = None;
+    if let Some(recipe) = &recipes.also {
+        let prepared = cut(shared, recipe, &uncut).await?;
+        let embeddings = embed_missing(shared, scope, &recipe.id, &prepared, &[], spending).await?;
+        also = Some(Cut { recipe: recipe.id.clone(), chunks: prepared.chunks, embeddings });
+    }
+    let recipe = recipes.wanted;
+    let prepared = cut(shared, &recipe, &uncut).await?;
+    let known = also.as_ref().map_or(&[][..], |also| also.embeddings.as_slice());
+    let embeddings = embed_missing(shared, scope, &recipe.id, &prepared, known, spending).await?;
+    let text = Arc::try_unwrap(uncut).map_or_else(|uncut| uncut.text.clone(), |uncut| uncut.text);
+    Ok(Derived {
+        title: prepared.title,
+        text,
+        cut: Cut { recipe: recipe.id, chunks: prepared.chunks, embeddings },
+        also,
+        chunking: recipe.chunking,
+        comments: prepared.comments,
+    })
+}
+
+/// Cuts a text by a recipe, on the compute threads.
+pub(crate) async fn cut(shared: &Shared, recipe: &Recipe, uncut: &Arc<Uncut>) -> Result<Prepared, IngestError> {
+    let (embedder, uncut) = (shared.embedder.clone(), Arc::clone(uncut));
+    let cutting = recipe.chunking.of(uncut.source.as_deref());
+    let prepared = shared.compute.run(move || prepare(&embedder, cutting, &uncut)).await?;
     match prepared.chunks.len() {
         chunks if chunks > limits::CHUNKS_PER_DOCUMENT_MAX => Err(IngestError::TooManyChunks { chunks }),
         _ => Ok(prepared),
@@ -140,22 +202,17 @@ async fn prepare_submission(
 }
 
 /// Cuts a normalised text. Pure computing; call it on the compute pool.
-pub(crate) fn prepare(
-    embedder: &catena_embedding::Embedder,
-    format: Format,
-    title: Option<&str>,
-    id: &DocumentId,
-    text: String,
-) -> Prepared {
-    let outline = catena_text::outline(format, &text);
-    let title = title.map(str::to_owned).or_else(|| outline.title.clone()).unwrap_or_else(|| last_part(id));
-    let rules = recipe::rules(embedder);
-    let cut = catena_text::chunk(&text, &title, &outline, &rules, &|text| embedder.count_tokens(text));
-    let mut chunks = Vec::with_capacity(cut.len());
-    let mut inputs = Vec::with_capacity(cut.len());
-    for chunk in cut {
+pub(crate) fn prepare(embedder: &Embedder, cutting: Cutting, uncut: &Uncut) -> Prepared {
+    let Uncut { id, format, title, text, .. } = uncut;
+    let outline = catena_text::outline(*format, text);
+    let title = title.clone().or_else(|| outline.title.clone()).unwrap_or_else(|| last_part(id));
+    let rules = recipe::rules(embedder, cutting);
+    let pieces = catena_text::chunk(text, &title, &outline, &rules, &|text| embedder.count_tokens(text));
+    let mut chunks = Vec::with_capacity(pieces.len());
+    let mut inputs = Vec::with_capacity(pieces.len());
+    for chunk in pieces {
         let breadcrumb = catena_text::breadcrumb(&title, &chunk.headings);
-        let input = catena_text::embedding_text(&breadcrumb, chunk.span.of(&text).unwrap_or_default());
+        let input = catena_text::embedding_text(&breadcrumb, chunk.span.of(text).unwrap_or_default());
         let hash = *blake3::hash(input.as_bytes()).as_bytes();
         chunks.push(NewChunk {
             span: chunk.span,
@@ -166,32 +223,43 @@ pub(crate) fn prepare(
         });
         inputs.push(input);
     }
-    Prepared { title, text, chunks, inputs }
+    let comments = outline.blocks.iter().filter(|block| block.kind == BlockKind::Comment).count();
+    Prepared { title, chunks, inputs, comments }
 }
 
-/// Embeds what the tenant has no vector for, each distinct text once. Its tokens are spent before.
+/// Embeds what the tenant has no vector for, each distinct text once. Its tokens are spent before. What is in `at_hand`
+/// is not embedded again.
 pub(crate) async fn embed_missing(
     shared: &Shared,
     scope: &Scope,
+    recipe: &RecipeId,
     prepared: &Prepared,
+    at_hand: &[([u8; 32], Vec<f16>)],
     spending: Spending,
 ) -> Result<Embedded, IngestError> {
     let hashes: Vec<[u8; 32]> = prepared.chunks.iter().map(|chunk| chunk.hash).collect();
-    let mut known: HashSet<[u8; 32]> = shared.catalog.embeddings_known(scope, &shared.recipe, &hashes).await?;
-    let (mut missing, mut texts, mut tokens) = (Vec::new(), Vec::new(), 0);
+    let mut known: HashSet<[u8; 32]> = shared.catalog.embeddings_known(scope, recipe, &hashes).await?;
+    let at_hand: HashMap<[u8; 32], &Vec<f16>> = at_hand.iter().map(|(hash, vector)| (*hash, vector)).collect();
+    let (mut embedded, mut missing, mut texts, mut tokens) = (Embedded::new(), Vec::new(), Vec::new(), 0);
     for (chunk, input) in prepared.chunks.iter().zip(&prepared.inputs) {
-        if known.insert(chunk.hash) {
-            missing.push(chunk.hash);
-            texts.push(input.clone());
-            tokens += u64::from(chunk.tokens);
+        if !known.insert(chunk.hash) {
+            continue;
         }
+        if let Some(vector) = at_hand.get(&chunk.hash) {
+            embedded.push((chunk.hash, (*vector).clone()));
+            continue;
+        }
+        missing.push(chunk.hash);
+        texts.push(input.clone());
+        tokens += u64::from(chunk.tokens);
     }
     if texts.is_empty() {
-        return Ok(Vec::new());
+        return Ok(embedded);
     }
     shared.catalog.spend_tokens(scope, tokens, spending).await?;
     let vectors = shared.embedder.embed_documents(scope.tenant(), texts).await?;
-    Ok(missing.into_iter().zip(vectors).collect())
+    embedded.extend(missing.into_iter().zip(vectors));
+    Ok(embedded)
 }
 
 fn last_part(id: &DocumentId) -> String {

@@ -6,14 +6,18 @@
 use std::sync::Arc;
 
 use catena_access::Scope;
-use catena_catalog::{Claimed, Count, GenerationRow, GenerationState, Spending, StoredText, Tally, WorkerReach};
+use catena_catalog::{
+    CatalogError, Claimed, Count, GenerationRow, GenerationState, Spending, StoredText, Tally, WorkerReach,
+};
 use catena_domain::{ErrorKind, GenerationId};
 use catena_text::Format;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::Uncut;
 use crate::progress::{Interrupted, Progress};
-use crate::{Ingest, IngestError, Shared, pipeline, publish};
+use crate::recipe::Recipe;
+use crate::{Ingest, IngestError, Shared, pipeline, publish, recipe};
 
 /// Documents cut and embedded between two reports.
 const DOCUMENTS_PER_STEP: usize = 16;
@@ -38,11 +42,24 @@ pub(crate) async fn run(
     if let Some(old) = replaced(shared, scope, claimed).await? {
         return discard(shared, scope, old).await;
     }
-    let tally = cut_and_embed(shared, scope, progress).await?;
+    loop {
+        let recipe = recipe::recipes(shared, scope).await?.wanted;
+        match build(ingest, scope, progress, &recipe).await {
+            Err(Interrupted::Failed(IngestError::Catalog(CatalogError::ChunkingChanged))) => {
+                tracing::info!(tenant = %scope.tenant(), "how documents are cut was changed; building begins again");
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn build(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, recipe: &Recipe) -> Result<(), Interrupted> {
+    let shared = &ingest.0;
+    let tally = cut_and_embed(shared, scope, progress, recipe).await?;
     if shared.reach == WorkerReach::CatalogAlone {
         return Err(Interrupted::HandedOver);
     }
-    let row = building_generation(shared, scope).await?;
+    let row = building_generation(shared, scope, recipe).await?;
     let generation = publish::open(shared, scope, &row).await?;
     progress.report(&tally, "building the new generation").await?;
     let mut built = 0;
@@ -79,16 +96,21 @@ async fn discard(shared: &Arc<Shared>, scope: &Scope, old: GenerationId) -> Resu
 
 /// Chunks and vectors under this recipe for every document that has none. A document that cannot be cut is one that
 /// failed; the others go on.
-async fn cut_and_embed(shared: &Arc<Shared>, scope: &Scope, progress: &Progress<'_>) -> Result<Tally, Interrupted> {
-    let mut tally = tally_at_start(shared, scope).await?;
+async fn cut_and_embed(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    progress: &Progress<'_>,
+    recipe: &Recipe,
+) -> Result<Tally, Interrupted> {
+    let mut tally = tally_at_start(shared, scope, recipe).await?;
     let mut after = None;
     loop {
         progress.report(&tally, "chunking and embedding").await?;
-        let texts = shared.catalog.documents_unchunked(scope, &shared.recipe, after, DOCUMENTS_PER_STEP).await?;
+        let texts = shared.catalog.documents_unchunked(scope, &recipe.id, after, DOCUMENTS_PER_STEP).await?;
         let Some(last) = texts.last() else { break };
         after = Some(last.doc);
         let mut cut = futures::stream::iter(texts)
-            .map(async |stored| (stored.document.clone(), cut_one(shared, scope, stored).await))
+            .map(async |stored| (stored.document.clone(), cut_one(shared, scope, recipe, stored).await))
             .buffer_unordered(DOCUMENTS_AT_ONCE);
         while let Some((document, done)) = cut.next().await {
             tally.documents.done += 1;
@@ -105,15 +127,15 @@ async fn cut_and_embed(shared: &Arc<Shared>, scope: &Scope, progress: &Progress<
         }
     }
     // What was written meanwhile was cut by whoever wrote it.
-    let of = shared.catalog.chunked(scope, &shared.recipe).await?;
+    let of = shared.catalog.chunked(scope, &recipe.id).await?;
     let whole = |done| Count { done, total: done };
     Ok(Tally { documents: whole(of.documents.total), chunks: whole(of.chunks.done), tokens: whole(of.tokens.done) })
 }
 
 /// How much there is to do, as far as known: as many chunks and tokens as under the recipe that answers now.
-async fn tally_at_start(shared: &Shared, scope: &Scope) -> Result<Tally, IngestError> {
+async fn tally_at_start(shared: &Shared, scope: &Scope, recipe: &Recipe) -> Result<Tally, IngestError> {
     let live = shared.catalog.live_generation(scope).await?;
-    let mut tally = shared.catalog.chunked(scope, &shared.recipe).await?;
+    let mut tally = shared.catalog.chunked(scope, &recipe.id).await?;
     let before = shared.catalog.chunked(scope, &live.recipe).await?;
     tally.chunks.total = tally.chunks.done.max(before.chunks.done);
     tally.tokens.total = tally.tokens.done.max(before.tokens.done);
@@ -121,28 +143,33 @@ async fn tally_at_start(shared: &Shared, scope: &Scope) -> Result<Tally, IngestE
 }
 
 /// Cuts, embeds and stores one document. Says how many chunks and tokens that gave.
-async fn cut_one(shared: &Arc<Shared>, scope: &Scope, stored: StoredText) -> Result<(u64, u64), IngestError> {
+async fn cut_one(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    recipe: &Recipe,
+    stored: StoredText,
+) -> Result<(u64, u64), IngestError> {
     let format = Format::from_content_type(&stored.content_type)?;
     let (doc, version) = (stored.doc, stored.version);
-    let embedder = shared.embedder.clone();
-    let work = move || pipeline::prepare(&embedder, format, Some(&stored.title), &stored.document, stored.text);
-    let prepared = shared.compute.run(work).await?;
-    let embedded = pipeline::embed_missing(shared, scope, &prepared, Spending::Regardless).await?;
+    let StoredText { document: id, title, source, text, .. } = stored;
+    let uncut = Arc::new(Uncut { id, format, title: Some(title), source, text });
+    let prepared = pipeline::cut(shared, recipe, &uncut).await?;
+    let embedded = pipeline::embed_missing(shared, scope, &recipe.id, &prepared, &[], Spending::Regardless).await?;
     let tokens = prepared.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum();
     let chunks = prepared.chunks.len() as u64;
-    shared.catalog.put_chunks(scope, &shared.recipe, doc, version, prepared.chunks, embedded).await?;
+    shared.catalog.put_chunks(scope, &recipe.id, doc, version, prepared.chunks, embedded).await?;
     Ok((chunks, tokens))
 }
 
 /// The generation being built: the one a job before this one began, or a new one.
-async fn building_generation(shared: &Shared, scope: &Scope) -> Result<GenerationRow, IngestError> {
+async fn building_generation(shared: &Shared, scope: &Scope, recipe: &Recipe) -> Result<GenerationRow, IngestError> {
     let rows = shared.catalog.generations(scope).await?;
-    let begun = rows.into_iter().find(|row| row.state == GenerationState::Building && row.recipe == shared.recipe);
+    let begun = rows.into_iter().find(|row| row.state == GenerationState::Building && row.recipe == recipe.id && row.chunking == recipe.chunking);
     match begun {
         Some(row) => Ok(row),
         None => {
             let dimension = u32::try_from(shared.embedder.dimension()).unwrap_or(u32::MAX);
-            Ok(shared.catalog.create_generation(scope, &shared.recipe, dimension).await?)
+            Ok(shared.catalog.create_generation(scope, &recipe.id, dimension, &recipe.chunking).await?)
         }
     }
 }

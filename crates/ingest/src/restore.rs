@@ -6,11 +6,12 @@
 
 use catena_access::{Acl, Liveness, Scope};
 use catena_audit::Object;
-use catena_catalog::{CatalogError, Deed, Expect, NewDocument, PutOutcome, Restorable, Spending, Written};
+use catena_catalog::{Besides, CatalogError, Deed, Expect, NewDocument, PutOutcome, Restorable, Spending, Written};
 use catena_domain::{DocumentId, VersionNo};
 use catena_text::Format;
 use sha2::{Digest as _, Sha256};
 
+use crate::pipeline::Uncut;
 use crate::{Freshness, Ingest, IngestError, Put, pipeline};
 
 /// Tries against others who change the same document.
@@ -47,7 +48,11 @@ impl Ingest {
             };
             let document = self.restored(scope, &restore, old).await?;
             match self.0.catalog.put_document(scope, document, deed.clone()).await {
-                Err(CatalogError::Precondition { .. } | CatalogError::VectorsMissing { .. }) => {}
+                Err(
+                    CatalogError::Precondition { .. }
+                    | CatalogError::VectorsMissing { .. }
+                    | CatalogError::ChunkingChanged,
+                ) => {}
                 Err(error) => return Err(error.into()),
                 Ok(written) => {
                     let mut value = Put::of(&written.value);
@@ -74,13 +79,12 @@ impl Ingest {
             (None, Liveness::Deleted) => return Err(IngestError::AclNeeded),
         };
         let format = Format::from_content_type(&old.content_type)?;
-        let (embedder, named) = (self.0.embedder.clone(), id.clone());
-        let work = move || pipeline::prepare(&embedder, format, Some(&old.title), &named, old.text);
-        let prepared = self.0.compute.run(work).await?;
-        let embeddings = pipeline::embed_missing(&self.0, scope, &prepared, Spending::WithinQuota).await?;
+        let uncut =
+            Uncut { id: id.clone(), format, title: Some(old.title), source: now.source.clone(), text: old.text };
+        let derived = pipeline::derive(&self.0, scope, uncut, Spending::WithinQuota).await?;
         Ok(NewDocument {
             id,
-            title: prepared.title,
+            title: derived.title,
             uri: now.uri,
             content_type: old.content_type,
             attributes: now.attributes,
@@ -88,12 +92,18 @@ impl Ingest {
             modified_at: now.modified_at,
             acl,
             bytes_sha256: old.bytes_sha256,
-            text_sha256: Sha256::digest(prepared.text.as_bytes()).into(),
-            text: prepared.text,
-            recipe: self.0.recipe.clone(),
-            chunks: prepared.chunks,
-            embeddings,
+            text_sha256: Sha256::digest(derived.text.as_bytes()).into(),
+            text: derived.text,
+            recipe: derived.cut.recipe,
+            chunks: derived.cut.chunks,
+            embeddings: derived.cut.embeddings,
             expect: Expect::ChangedBy(old.changed_seq),
+            besides: Besides {
+                places: old.places,
+                noticed: old.noticed,
+                also: derived.also,
+                chunking: Some(derived.chunking),
+            },
         })
     }
 }

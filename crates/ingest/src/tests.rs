@@ -1,5 +1,6 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
+mod chunking;
 mod history;
 mod jobs;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use catena_access::{Acl, Credential, Directory, Entry, Right, Rights, Scope};
 use catena_audit::Draft;
-use catena_catalog::{Catalog, CatalogReader, Change, Database, Expect, GenerationState, JobState};
+use catena_catalog::{Catalog, CatalogReader, Change, Cutting, Database, Expect, GenerationState, JobState};
 use catena_domain::{DocumentId, KeyId, RecipeId, Seq, TenantId};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Embedder, Place, open_model};
 use catena_formats::Formats;
@@ -403,8 +404,9 @@ async fn every_chunk_of_difficult_text_fits_the_real_model() {
     for text in difficult {
         let text = catena_text::normalise(text.as_bytes()).unwrap().into_string();
         let id = DocumentId::new("difficult.md").unwrap();
-        let prepared = pipeline::prepare(&embedder, Format::Markdown, None, &id, text);
-        let window = recipe::rules(&embedder).window_tokens;
+        let uncut = pipeline::Uncut { id, format: Format::Markdown, title: None, source: None, text };
+        let prepared = pipeline::prepare(&embedder, Cutting::default(), &uncut);
+        let window = recipe::rules(&embedder, Cutting::default()).window_tokens;
         for input in &prepared.inputs {
             let tokens = embedder.count_tokens(input);
             assert!(tokens <= window, "a chunk of {tokens} tokens for a window of {window}");

@@ -12,6 +12,7 @@ use crate::evidence::Evidence;
 use crate::explain::Explained;
 use crate::gate::{Admitted, Passage};
 use crate::pack::{Merged, Packed};
+use crate::place::Place;
 use crate::request::Budget;
 use crate::timings::Timings;
 use crate::view::View;
@@ -34,6 +35,8 @@ pub struct Citation {
     pub uri: Option<String>,
     /// The headings above the passage.
     pub heading: Vec<String>,
+    /// Where in the original it comes from, as far as that is known.
+    pub place: Place,
     /// First and last line, from one.
     pub lines: (u32, u32),
     /// Bytes of the version's normalised text.
@@ -60,7 +63,7 @@ pub struct Citation {
 }
 
 impl Citation {
-    fn of(passage: &Passage, span: Span, lines: (u32, u32), quote: String) -> Self {
+    fn of(passage: &Passage, place: Place, span: Span, lines: (u32, u32), quote: String) -> Self {
         let stored: &StoredPassage = &passage.stored;
         Self {
             document: stored.document.clone(),
@@ -68,6 +71,7 @@ impl Citation {
             title: stored.title.clone(),
             uri: stored.uri.clone(),
             heading: stored.headings.clone(),
+            place,
             lines,
             span,
             quote,
@@ -84,11 +88,13 @@ impl Citation {
     }
 
     fn chunk(passage: &Passage) -> Self {
-        Self::of(passage, passage.stored.span, passage.stored.lines, passage.stored.text.clone())
+        let stored = &passage.stored;
+        let place = Place::of(&stored.places, &stored.places, stored.lines, stored.span.start);
+        Self::of(passage, place, stored.span, stored.lines, stored.text.clone())
     }
 
     fn merged(merged: &Merged) -> Self {
-        Self::of(&merged.best, merged.span, merged.lines, merged.quote.clone())
+        Self::of(&merged.best, merged.place.clone(), merged.span, merged.lines, merged.quote.clone())
     }
 
     fn object(&self) -> Object {

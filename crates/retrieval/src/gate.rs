@@ -105,6 +105,7 @@ pub(crate) mod tests {
             span: Span { start: span.0 as u32, end: span.1 as u32 },
             headings: vec!["Rotation".into()],
             lines: (chunk * 2 + 1, chunk * 2 + 1),
+            places: catena_catalog::Places::default(),
             lead: lead.into(),
             text: text.into(),
             text_sha256: [0; 32],

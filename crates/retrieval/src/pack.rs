@@ -11,6 +11,7 @@ use catena_domain::{DocNo, Span, VersionNo};
 use crate::RetrievalError;
 use crate::explain::Fate;
 use crate::gate::{Admitted, Passage};
+use crate::place::Place;
 use crate::render::{self, Block};
 use crate::request::{Budget, PackRules};
 
@@ -58,6 +59,8 @@ pub struct Merged {
     pub span: Span,
     /// The lines they lie on.
     pub lines: (u32, u32),
+    /// Where in the original they come from.
+    pub place: Place,
     /// Those bytes.
     pub quote: String,
 }
@@ -174,6 +177,7 @@ fn alone(passage: &Passage) -> Block<'_> {
         headings: &stored.headings,
         document: stored.document.as_str(),
         version: stored.version.0,
+        place: Place::of(&stored.places, &stored.places, stored.lines, stored.span.start).words(),
         lines: stored.lines,
         quote: &stored.text,
     }
@@ -199,6 +203,8 @@ fn follows(before: &Passage, passage: &Passage) -> bool {
     before.stored.doc == passage.stored.doc
         && same(before.stored.version, passage.stored.version)
         && before.stored.chunk + 1 == passage.stored.chunk
+        // What nobody sees may stand between two chunks, and must not come in by their being joined.
+        && passage.stored.lead.trim().is_empty()
 }
 
 fn join(run: &[(usize, &Passage)]) -> Option<Merged> {
@@ -212,13 +218,19 @@ fn join(run: &[(usize, &Passage)]) -> Option<Merged> {
     }
     let span = Span { start: first.stored.span.start, end: last.stored.span.end };
     let lines = (first.stored.lines.0, last.stored.lines.1);
-    Some(Merged { best: (*best).clone(), span, lines, quote })
+    let place = Place::of(&first.stored.places, &last.stored.places, lines, span.start);
+    Some(Merged { best: (*best).clone(), span, lines, place, quote })
 }
 
 fn render_all(passages: &[Merged], mark: &str) -> String {
     let blocks: Vec<Block<'_>> = passages
         .iter()
-        .map(|merged| Block { lines: merged.lines, quote: &merged.quote, ..alone(&merged.best) })
+        .map(|merged| Block {
+            place: merged.place.words(),
+            lines: merged.lines,
+            quote: &merged.quote,
+            ..alone(&merged.best)
+        })
         .collect();
     render::text(mark, &blocks)
 }
@@ -262,6 +274,15 @@ mod tests {
         assert_eq!(merged.span.of(TEXT), Some(merged.quote.as_str()));
         assert_eq!((merged.quote.as_str(), merged.lines), (TEXT, (1, 5)));
         assert_eq!(merged.best.stored.chunk, 1);
+    }
+
+    #[test]
+    fn chunks_with_something_between_them_that_nobody_sees_stay_apart() {
+        let mut list = chunks(1);
+        list[1].stored.lead = "\n\n<!-- unseen -->\n\n".into();
+        let packed = packed(list, 2_000, 10).unwrap();
+        assert_eq!(packed.passages.len(), 2);
+        assert!(!packed.text.contains("unseen"), "{}", packed.text);
     }
 
     #[test]

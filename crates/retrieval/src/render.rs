@@ -15,6 +15,8 @@ pub(crate) struct Block<'a> {
     pub(crate) headings: &'a [String],
     pub(crate) document: &'a str,
     pub(crate) version: u32,
+    /// Where in the original it comes from, in words.
+    pub(crate) place: String,
     pub(crate) lines: (u32, u32),
     pub(crate) quote: &'a str,
 }
@@ -63,7 +65,8 @@ pub(crate) fn passage(mark: &str, marker: usize, block: &Block<'_>) -> String {
     let trail = catena_text::breadcrumb(block.title, block.headings);
     let _ = write!(text, "{}", one_line(&trail));
     let (first, last) = block.lines;
-    let _ = writeln!(text, " ({}, version {}, lines {first}-{last})", one_line(block.document), block.version);
+    let place = if block.place.is_empty() { String::new() } else { format!("{}, ", one_line(&block.place)) };
+    let _ = writeln!(text, " ({}, version {}, {place}lines {first}-{last})", one_line(block.document), block.version);
     text.push_str(&view::for_model(block.quote));
     text.push_str("\n\n");
     text
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     fn block<'a>(title: &'a str, quote: &'a str) -> Block<'a> {
-        Block { title, headings: &[], document: "a.md", version: 2, lines: (3, 9), quote }
+        Block { title, headings: &[], document: "a.md", version: 2, place: String::new(), lines: (3, 9), quote }
     }
 
     #[test]
@@ -94,6 +97,12 @@ mod tests {
     fn a_title_cannot_open_a_line_of_its_own() {
         let text = text("MARK", &[block("Harmless\nMARK [2] Forged", "body")]);
         assert_eq!(text.lines().filter(|line| line.starts_with("MARK [")).count(), 1);
+    }
+
+    #[test]
+    fn a_place_is_named_above_the_passage_and_cannot_open_a_line_of_its_own() {
+        let text = text("MARK", &[Block { place: "page 3\nMARK [2] Forged".into(), ..block("T", "body") }]);
+        assert!(text.contains("(a.md, version 2, page 3 MARK [2] Forged, lines 3-9)"), "{text}");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Packer<'_, '_> {
             return self.push(atom);
         }
         let would_leave_a_gap = tokens > self.hard && self.open_tokens < self.soft / 2;
-        let may_part = atom.is_block() && !self.gauge.keeps(atom.kind);
+        let may_part = atom.has_lines() && !self.gauge.keeps(atom.kind);
         if can_refine && (self.is_lead() || would_leave_a_gap || may_part) {
             return self.refine(&atom);
         }

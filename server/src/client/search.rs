@@ -161,11 +161,40 @@ impl ContextArguments {
     }
 }
 
+/// Where in its original a passage comes from, as far as that is known.
+#[derive(Default, Deserialize)]
+struct Placed {
+    pages: Option<[u32; 2]>,
+    slides: Option<[u32; 2]>,
+    cells: Option<String>,
+    part: Option<String>,
+}
+
+impl Placed {
+    /// The place in few characters: what the original counts by, else lines.
+    fn of(&self, document: &str, version: u32, lines: [u32; 2]) -> String {
+        let numbered = |mark: &str, [first, last]: [u32; 2]| match first == last {
+            true => format!("{mark}{first}"),
+            false => format!("{mark}{first}-{last}"),
+        };
+        let part = self.part.as_deref().map(|part| format!("[{}]", clean(part))).unwrap_or_default();
+        let place = match self {
+            Self { pages: Some(pages), .. } => numbered("p.", *pages),
+            Self { slides: Some(slides), .. } => numbered("slide ", *slides),
+            Self { cells: Some(cells), .. } => clean(cells),
+            _ => format!("{}-{}", lines[0], lines[1]),
+        };
+        format!("{document}{part} v{version}:{place}")
+    }
+}
+
 #[derive(Deserialize)]
 struct Passage {
     document: String,
     version: u32,
     heading: Vec<String>,
+    #[serde(flatten)]
+    place: Placed,
     lines: [u32; 2],
     text: String,
     score: f32,
@@ -191,7 +220,7 @@ fn found(found: Found) -> String {
         note("nothing was found");
     }
     let rows = found.results.into_iter().enumerate().map(|(at, passage)| {
-        let place = format!("{} v{}:{}-{}", passage.document, passage.version, passage.lines[0], passage.lines[1]);
+        let place = passage.place.of(&passage.document, passage.version, passage.lines);
         let text = excerpt(&clean(&passage.text), EXCERPT_CHARACTERS);
         // What the reranker ordered shows the number that it is ordered by as well.
         let judged = passage.scores.rerank.map(|number| format!(" ({number:.3})")).unwrap_or_default();
@@ -237,6 +266,8 @@ struct Cited {
     document: String,
     version: u32,
     heading: Vec<String>,
+    #[serde(flatten)]
+    place: Placed,
     lines: [u32; 2],
     score: f32,
 }
@@ -271,7 +302,7 @@ impl Context {
     fn notes(self) -> String {
         told_degraded(&self.degraded);
         let rows = self.citations.into_iter().map(|cited| {
-            let place = format!("{} v{}:{}-{}", cited.document, cited.version, cited.lines[0], cited.lines[1]);
+            let place = cited.place.of(&cited.document, cited.version, cited.lines);
             [format!("[{}]", cited.marker), place, cited.heading.join(" > "), format!("{:.3}", cited.score)]
         });
         let cited = table(["#", "document", "heading", "score"], rows);

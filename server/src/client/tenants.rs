@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Ended;
 use super::connection::{Asking, Connection};
@@ -21,7 +21,7 @@ pub(crate) enum TenantCommand {
     List(List),
     /// Show one tenant.
     Show(Show),
-    /// Change a tenant's name, its quotas and what its scores are counted over.
+    /// Change a tenant's name, its quotas, what its scores are counted over and how its documents are cut.
     Set(Set),
     /// Turn a tenant's keys away from the next request on. Nothing is lost.
     Suspend(Show),
@@ -78,6 +78,10 @@ pub(crate) struct Set {
     /// What scores are counted over: live (all current documents) or visible (those that whoever asks may see).
     #[arg(long)]
     statistics: Option<String>,
+    /// How documents are cut, as JSON: {"target_tokens": 160, "sources": {"code": {"keep_code": false}}}. {} leaves it to
+    /// the model. The index is built anew in the background.
+    #[arg(long, value_name = "JSON", value_parser = parse_chunking)]
+    chunking: Option<Value>,
     #[command(flatten)]
     asking: Asking,
 }
@@ -94,6 +98,11 @@ pub(crate) struct Delete {
     wait: bool,
     #[command(flatten)]
     asking: Asking,
+}
+
+fn parse_chunking(text: &str) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))?;
+    if value.is_object() { Ok(value) } else { Err("this is no JSON object, as in {\"target_tokens\": 160}".to_owned()) }
 }
 
 fn parse_quota(text: &str) -> Result<(String, Option<u64>), String> {
@@ -118,6 +127,8 @@ struct Tenant {
     chunks: u64,
     quotas: BTreeMap<String, u64>,
     statistics: String,
+    #[serde(default)]
+    chunking: Value,
     generation: Option<String>,
 }
 
@@ -137,6 +148,7 @@ impl Tenant {
             ("chunks", self.chunks.to_string()),
             ("quotas", listed_quotas(&self.quotas)),
             ("statistics", self.statistics),
+            ("chunking", if self.chunking == json!({}) { or_dash(None) } else { self.chunking.to_string() }),
             ("seq", self.seq.to_string()),
             ("generation", or_dash(self.generation)),
             ("created", moment(&self.created_at)),
@@ -191,7 +203,7 @@ impl Usage {
 }
 
 /// Changes a tenant and shows what it is then.
-async fn change(id: &str, asking: &Asking, body: &serde_json::Value) -> anyhow::Result<()> {
+async fn change(id: &str, asking: &Asking, body: &Value) -> anyhow::Result<()> {
     let server = Connection::open(&asking.server)?;
     let answer = server.send(server.tenant(Method::PATCH, id, &[]).json(body)).await?;
     show(asking.output(), &answer, Tenant::pairs)
@@ -229,9 +241,13 @@ pub(crate) async fn run(command: TenantCommand) -> anyhow::Result<Ended> {
             let answer = server.send(server.tenant(Method::GET, &id, &[])).await?;
             show(asking.output(), &answer, Tenant::pairs)?;
         }
-        TenantCommand::Set(Set { id, name, quotas, statistics, asking }) => {
+        TenantCommand::Set(Set { id, name, quotas, statistics, chunking, asking }) => {
             let quotas: BTreeMap<String, Option<u64>> = quotas.into_iter().collect();
-            change(&id, &asking, &json!({"name": name, "quotas": quotas, "statistics": statistics})).await?;
+            let mut body = json!({"name": name, "quotas": quotas, "statistics": statistics});
+            if let Some(chunking) = chunking {
+                body["chunking"] = chunking;
+            }
+            change(&id, &asking, &body).await?;
         }
         TenantCommand::Suspend(Show { id, asking }) => change(&id, &asking, &json!({"state": "suspended"})).await?,
         TenantCommand::Resume(Show { id, asking }) => change(&id, &asking, &json!({"state": "active"})).await?,

@@ -17,6 +17,7 @@ use crate::http::door::{As, Caller};
 use crate::http::explain::ExplainedBody;
 use crate::http::filter::FilterBody;
 use crate::http::lexical::LexicalBody;
+use crate::http::place::PlaceBody;
 use crate::http::problem::Problem;
 use crate::http::search::{TimingsBody, on_behalf, question};
 use crate::http::wire::{self, Body, Place, Receipt};
@@ -102,7 +103,8 @@ pub(crate) struct CitationBody {
     title: String,
     uri: Option<String>,
     heading: Vec<String>,
-    page: Option<u32>,
+    #[serde(flatten)]
+    place: PlaceBody,
     lines: [u32; 2],
     /// Bytes of the version's normalised text; `quote` is exactly these.
     span: [u32; 2],
@@ -167,7 +169,7 @@ fn citation_body((at, citation): (usize, Citation)) -> CitationBody {
         title: citation.title,
         uri: citation.uri,
         heading: citation.heading,
-        page: None,
+        place: citation.place.into(),
         lines: [citation.lines.0, citation.lines.1],
         span: [citation.span.start, citation.span.end],
         quote: citation.quote,

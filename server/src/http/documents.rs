@@ -155,6 +155,9 @@ pub(crate) struct DocumentBody {
     pub(crate) text: String,
     /// SHA-256 of that text.
     pub(crate) text_sha256: String,
+    /// What was found in the original and is no part of the text, each with how often: `hidden_text`, `comments`,
+    /// `scripts`, `invisible_characters`, `control_characters`. What was not found is not named.
+    pub(crate) noticed: BTreeMap<String, u32>,
 }
 
 /// The address of a document: its own, or a stable one of ours.
@@ -186,6 +189,7 @@ impl DocumentBody {
             indexed_at: wire::time(document.indexed_at),
             text: document.text,
             text_sha256: wire::hex(&document.text_sha256),
+            noticed: document.noticed,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod acl;
 pub(crate) mod admission;
 pub(crate) mod batch;
+pub(crate) mod chunking;
 pub(crate) mod citations;
 pub(crate) mod context;
 pub(crate) mod discovery;
@@ -23,6 +24,7 @@ pub(crate) mod keys;
 pub(crate) mod labels;
 pub(crate) mod lexical;
 pub(crate) mod once;
+pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod quarantine;
 pub(crate) mod record;

@@ -16,6 +16,7 @@ use crate::http::door::{As, Caller};
 use crate::http::explain::ExplainedBody;
 use crate::http::filter::FilterBody;
 use crate::http::lexical::LexicalBody;
+use crate::http::place::PlaceBody;
 use crate::http::problem::Problem;
 use crate::http::wire::{self, Body, Place};
 
@@ -70,6 +71,8 @@ pub(crate) struct ResultBody {
     url: String,
     uri: Option<String>,
     heading: Vec<String>,
+    #[serde(flatten)]
+    place: PlaceBody,
     lines: [u32; 2],
     /// Bytes of the version's normalised text.
     span: [u32; 2],
@@ -126,6 +129,7 @@ fn result_body(citation: Citation, tenant: &str) -> ResultBody {
         title: citation.title,
         uri: citation.uri,
         heading: citation.heading,
+        place: citation.place.into(),
         lines: [citation.lines.0, citation.lines.1],
         span: [citation.span.start, citation.span.end],
         text: citation.quote,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use catena_access::Operator;
-use catena_catalog::{Quota, Service, Statistics, Tenant, TenantChange, TenantState};
+use catena_catalog::{Chunking, Quota, Service, Statistics, Tenant, TenantChange, TenantState};
 use catena_domain::{NameError, TenantId};
 use catena_runtime::clock::{self, Stopwatch};
 use http::StatusCode;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::chunking::ChunkingBody;
 use crate::http::door::Caller;
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
@@ -52,6 +53,8 @@ pub(crate) struct TenantBody {
     quotas: BTreeMap<&'static str, u64>,
     /// What scores are counted over: `live` or `visible`.
     statistics: &'static str,
+    /// How documents are cut; what is not named is left to the model.
+    chunking: ChunkingBody,
     /// The generation that answers; absent when the tenant is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<String>,
@@ -73,6 +76,7 @@ impl From<Tenant> for TenantBody {
             chunks: tenant.held.chunks,
             quotas: quotas_body(&tenant.quotas),
             statistics: tenant.statistics.as_str(),
+            chunking: tenant.chunking.into(),
             generation: tenant.live_generation.map(|id| id.to_string()),
             removed: tenant.removed,
         }
@@ -166,6 +170,10 @@ pub(crate) struct TenantChangeBody {
     /// documents that one may not see. `visible`: those alone that whoever asks may see. Holds from the next question on.
     #[serde(default)]
     statistics: Option<String>,
+    /// How documents are cut, in place of what was set before; `{}` leaves it to the model. The index is built anew in
+    /// the background, and answers as before until that is done.
+    #[serde(default)]
+    chunking: Option<ChunkingBody>,
 }
 
 impl TenantChangeBody {
@@ -190,11 +198,12 @@ impl TenantChangeBody {
             Some("visible") => Some(Statistics::Visible),
             Some(_) => return Err(Problem::invalid("`statistics` may be `live` or `visible`.")),
         };
-        Ok(TenantChange { name: self.name, service, quotas, statistics })
+        let chunking = self.chunking.map(Chunking::from);
+        Ok(TenantChange { name: self.name, service, quotas, statistics, chunking })
     }
 }
 
-/// Change a tenant: its name, its quotas, its statistics, whether it is suspended.
+/// Change a tenant: its name, its quotas, its statistics, how its documents are cut, whether it is suspended.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "change_tenant",
     request_body = TenantChangeBody, responses((status = 200, body = TenantBody), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem)))]
@@ -206,9 +215,14 @@ pub(crate) async fn change(
 ) -> Result<Body<TenantBody>, Problem> {
     let draft = caller.trail.draft("tenant.change", StatusCode::OK);
     let (operator, id) = operated(&caller, &tenant)?;
-    let written = app.catalog().change_tenant(&operator, &id, body.parse()?, draft).await?;
+    let change = body.parse()?;
+    let recuts = change.chunking.is_some();
+    let written = app.catalog().change_tenant(&operator, &id, change, draft).await?;
     let written = written.ok_or_else(Problem::not_found)?;
     caller.trail.recorded(written.leaf);
+    if recuts {
+        app.ingest().reindex_if_changed(&id).await?;
+    }
     app.ingest().announce_jobs();
     Ok(Body(written.value.into()))
 }

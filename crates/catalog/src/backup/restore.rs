@@ -16,7 +16,7 @@ use super::tables::Of;
 use super::{BackupReport, refused};
 use crate::error::{CatalogError, Result};
 use crate::folder::Secret;
-use crate::model::GenerationState;
+use crate::model::{Chunking, GenerationState};
 use crate::store::{Connection, Database, Reach, Store, Value, in_task, secret_check, sql, sql_made};
 use crate::tables::codec::hex;
 use crate::tables::{chain, generations, verify_record};
@@ -273,7 +273,7 @@ async fn settle(connection: &mut Connection, checked: &Checked, section: &Sectio
     if documents != section.found.documents {
         return damaged(&format!("has {documents} documents, and the backup says {}", section.found.documents));
     }
-    let row = sql("SELECT recipe, dimension FROM generations WHERE tenant = $1 AND state = 'live'");
+    let row = sql("SELECT recipe, dimension, chunking FROM generations WHERE tenant = $1 AND state = 'live'");
     let live = row.bind(tenant.as_str()).fetch_optional(connection).await?;
     let mut draft = leaf("tenant.restore", checked);
     if let Some(live) = live {
@@ -282,7 +282,9 @@ async fn settle(connection: &mut Connection, checked: &Checked, section: &Sectio
             .bind(tenant.as_str())
             .execute(connection)
             .await?;
-        let new = generations::insert(connection, tenant, &recipe, dimension, GenerationState::Live).await?;
+        let chunking: Chunking = live.json("chunking")?;
+        let new = (GenerationState::Live, &chunking);
+        let new = generations::insert(connection, tenant, &recipe, dimension, new).await?;
         draft.generation = Some(new.id.to_string());
         draft.recipe = Some(recipe.to_string());
     } else if documents > 0 {

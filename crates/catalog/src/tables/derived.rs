@@ -7,9 +7,9 @@ use catena_domain::{DocNo, DocumentId, RecipeId, TenantId, VersionNo, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{ChunkHash, ChunksPut, Count, Embedding, NewChunk, Spending, StoredText, Tally};
+use crate::model::{ChunkHash, ChunksPut, Count, Cut, Embedding, NewChunk, Spending, StoredText, Tally};
 use crate::store::{Connection, in_task, sql, sql_of};
-use crate::tables::codec::{hex, json, long, vector_bytes};
+use crate::tables::codec::{hex, json, long, names_json, vector_bytes};
 use crate::tables::held;
 use crate::tables::text::{self, TextOf};
 
@@ -23,8 +23,15 @@ pub(crate) struct Derived {
     pub(crate) embeddings: Vec<Embedding>,
 }
 
+impl From<Cut> for Derived {
+    fn from(cut: Cut) -> Self {
+        Self { recipe: cut.recipe, chunks: cut.chunks, embeddings: cut.embeddings }
+    }
+}
+
 impl Catalog {
-    /// Which of these chunks the tenant has vectors for under a recipe. Never answers from another tenant's.
+    /// Which of these chunks the tenant has vectors for under a recipe, or under another one of the same model, from
+    /// which they are taken when the chunks are stored. Never answers from another tenant's.
     pub async fn embeddings_known(
         &self,
         scope: &Scope,
@@ -35,15 +42,17 @@ impl Catalog {
             return Ok(HashSet::new());
         }
         let mut tx = self.store.read(scope).await?;
+        let recipes = of_one_model(&mut tx, scope.tenant(), recipe).await?;
         let rows = sql_of(
-            "SELECT hash FROM embeddings
-             WHERE tenant = $1 AND recipe = $2 AND hash IN (SELECT unhex(value) FROM json_each($3))",
-            "SELECT hash FROM embeddings
-             WHERE tenant = $1 AND recipe = $2
+            "SELECT DISTINCT hash FROM embeddings
+             WHERE tenant = $1 AND recipe IN (SELECT value FROM json_each($2))
+               AND hash IN (SELECT unhex(value) FROM json_each($3))",
+            "SELECT DISTINCT hash FROM embeddings
+             WHERE tenant = $1 AND recipe IN (SELECT value FROM jsonb_array_elements_text($2::JSONB) AS value)
                AND hash IN (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($3::JSONB) AS value)",
         )
         .bind(scope.tenant().as_str())
-        .bind(recipe.as_str())
+        .bind(names_json(&recipes))
         .bind(hashes_json(hashes))
         .fetch_all(&mut tx)
         .await?;
@@ -104,7 +113,7 @@ impl Catalog {
         limit: usize,
     ) -> Result<Vec<StoredText>> {
         let mut tx = self.store.read(scope).await?;
-        let rows = sql("SELECT d.document, d.doc, d.version, d.content_type, d.title, v.text_bytes
+        let rows = sql("SELECT d.document, d.doc, d.version, d.content_type, d.source, d.title, v.text_bytes
              FROM documents d
              JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
              WHERE d.tenant = $1 AND d.doc > $3 AND d.live = 1 AND NOT EXISTS (
@@ -131,6 +140,7 @@ impl Catalog {
                 doc,
                 version,
                 content_type: row.text("content_type")?,
+                source: row.text_or_null("source")?,
                 title: row.text("title")?,
                 text: text::read(&mut tx, of, text_bytes).await?,
             });
@@ -290,6 +300,43 @@ impl Derived {
     /// Every chunk has a vector, from now or from before. One that was believed to be there may have been dropped.
     async fn require_embeddings(&self, connection: &mut Connection, tenant: &TenantId) -> Result<()> {
         let hashes: Vec<ChunkHash> = self.chunks.iter().map(|chunk| chunk.hash).collect();
+        if self.missing(connection, tenant, &hashes).await? == 0 {
+            return Ok(());
+        }
+        self.take_over(connection, tenant, &hashes).await?;
+        match self.missing(connection, tenant, &hashes).await? {
+            0 => Ok(()),
+            missing => Err(CatalogError::VectorsMissing { missing }),
+        }
+    }
+
+    /// Takes vectors over that the tenant has under other recipes of the same model.
+    async fn take_over(&self, connection: &mut Connection, tenant: &TenantId, hashes: &[ChunkHash]) -> Result<()> {
+        let recipes = of_one_model(connection, tenant, &self.recipe).await?;
+        for recipe in recipes.iter().filter(|recipe| **recipe != self.recipe) {
+            sql_of(
+                "INSERT INTO embeddings (tenant, recipe, hash, vector)
+                 SELECT tenant, $2, hash, vector FROM embeddings
+                 WHERE tenant = $1 AND recipe = $4 AND hash IN (SELECT unhex(value) FROM json_each($3))
+                 ON CONFLICT (tenant, recipe, hash) DO NOTHING",
+                "INSERT INTO embeddings (tenant, recipe, hash, vector)
+                 SELECT tenant, $2, hash, vector FROM embeddings
+                 WHERE tenant = $1 AND recipe = $4
+                   AND hash IN (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($3::JSONB) AS value)
+                 ON CONFLICT (tenant, recipe, hash) DO NOTHING",
+            )
+            .bind(tenant.as_str())
+            .bind(self.recipe.as_str())
+            .bind(hashes_json(hashes))
+            .bind(recipe.as_str())
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// How many of these chunks have no vector.
+    async fn missing(&self, connection: &mut Connection, tenant: &TenantId, hashes: &[ChunkHash]) -> Result<u64> {
         let row = sql_of(
             "SELECT count(*) AS missing FROM json_each($3) h WHERE NOT EXISTS (
                  SELECT 1 FROM embeddings WHERE tenant = $1 AND recipe = $2 AND hash = unhex(h.value))",
@@ -298,14 +345,28 @@ impl Derived {
         )
         .bind(tenant.as_str())
         .bind(self.recipe.as_str())
-        .bind(hashes_json(&hashes))
+        .bind(hashes_json(hashes))
         .fetch_one(connection)
         .await?;
-        match row.u64("missing")? {
-            0 => Ok(()),
-            missing => Err(CatalogError::VectorsMissing { missing }),
+        row.u64("missing")
+    }
+}
+
+/// The recipe, and the others by which the tenant has generations and that make vectors with the same model.
+async fn of_one_model(connection: &mut Connection, tenant: &TenantId, recipe: &RecipeId) -> Result<Vec<RecipeId>> {
+    let rows = sql("SELECT DISTINCT recipe FROM generations WHERE tenant = $1 AND recipe <> $2 ORDER BY recipe")
+        .bind(tenant.as_str())
+        .bind(recipe.as_str())
+        .fetch_all(connection)
+        .await?;
+    let mut recipes = vec![recipe.clone()];
+    for row in &rows {
+        let other: RecipeId = row.name("recipe")?;
+        if other.has_model_of(recipe) {
+            recipes.push(other);
         }
     }
+    Ok(recipes)
 }
 
 fn hashes_json(hashes: &[ChunkHash]) -> String {

@@ -17,7 +17,7 @@ use crate::store::{Connection, Store, WriteTx, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
-use crate::tables::{chain, held, tenants, usage};
+use crate::tables::{chain, held, places, tenants, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -151,6 +151,9 @@ pub(crate) async fn put(
         embeddings: std::mem::take(&mut document.embeddings),
     };
     derived.check(&document.text)?;
+    let also = document.besides.also.take().map(Derived::from);
+    also.as_ref().map_or(Ok(()), |also| also.check(&document.text))?;
+    places::check(&document.besides.places, &document.text)?;
     if sha256(document.text.as_bytes()) != document.text_sha256 {
         return Err(CatalogError::Invalid {
             what: "the text",
@@ -163,6 +166,11 @@ pub(crate) async fn put(
         blocks = Some(text::compress(&document.text).await?);
     }
     let mut tx = store.write(&tenant).await?;
+    if let Some(chunking) = &document.besides.chunking
+        && *chunking != tenants::chunking(tx.connection(), &tenant).await?
+    {
+        return Err(CatalogError::ChunkingChanged);
+    }
     let before = find(tx.connection(), &tenant, &document.id).await?;
     require(before.as_ref(), &document.id, document.expect)?;
     let change = change(before.as_ref(), &document);
@@ -170,7 +178,7 @@ pub(crate) async fn put(
         // Somebody else's write came in between.
         blocks = Some(text::compress(&document.text).await?);
     }
-    let write = Write { tenant: &tenant, document: &document, derived: &derived, change };
+    let write = Write { tenant: &tenant, document: &document, derived: &derived, also: also.as_ref(), change };
     let held = match &before {
         Some(before) => held::of(tx.connection(), &tenant, before.current.doc).await?,
         None => Held::default(),
@@ -190,6 +198,8 @@ struct Write<'a> {
     tenant: &'a TenantId,
     document: &'a NewDocument,
     derived: &'a Derived,
+    /// The same text cut for the generation that answers meanwhile.
+    also: Option<&'a Derived>,
     change: Change,
 }
 
@@ -218,7 +228,10 @@ impl Write<'_> {
         self.insert_version(tx, doc, version).await?;
         let of = TextOf { tenant: self.tenant, doc, version };
         text::write(tx.connection(), of, blocks).await?;
-        self.derived.insert(tx.connection(), of).await?;
+        places::write(tx.connection(), of, &self.document.besides.places).await?;
+        for derived in self.every_derived() {
+            derived.insert(tx.connection(), of).await?;
+        }
         Ok(self.outcome(doc, version, Some(seq), seq))
     }
 
@@ -229,11 +242,15 @@ impl Write<'_> {
 
     /// The same text written under a recipe that has not cut it yet.
     async fn derive_again(&self, tx: &mut WriteTx, current: &CurrentVersion) -> Result<()> {
-        if current.has_chunks(&self.derived.recipe) {
-            return Ok(());
-        }
         let of = TextOf { tenant: self.tenant, doc: current.doc, version: current.version };
-        self.derived.insert(tx.connection(), of).await
+        for derived in self.every_derived().filter(|derived| !current.has_chunks(&derived.recipe)) {
+            derived.insert(tx.connection(), of).await?;
+        }
+        Ok(())
+    }
+
+    fn every_derived(&self) -> impl Iterator<Item = &Derived> {
+        std::iter::once(self.derived).chain(self.also)
     }
 
     /// The document's row as it is after the write.
@@ -267,8 +284,8 @@ impl Write<'_> {
 
     async fn insert_version(&self, tx: &mut WriteTx, doc: DocNo, version: VersionNo) -> Result<()> {
         sql("INSERT INTO versions (tenant, doc, version, created_at, change, bytes_sha256, text_sha256, text_bytes,
-                                   title, content_type)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+                                   title, content_type, noticed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
         .bind(self.tenant.as_str())
         .bind(doc.0)
         .bind(version.0)
@@ -279,6 +296,7 @@ impl Write<'_> {
         .bind(long(self.document.text.len() as u64))
         .bind(self.document.title.as_str())
         .bind(self.document.content_type.as_str())
+        .bind(json(&self.document.besides.noticed))
         .execute(tx.connection())
         .await?;
         Ok(())

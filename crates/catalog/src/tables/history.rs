@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::model::{DeletedRow, Page, Restorable, Version};
 use crate::store::sql_of;
 use crate::tables::codec::{corrupt, json, long};
-use crate::tables::documents;
+use crate::tables::{documents, places};
 use crate::tables::page::{self, Items as _};
+use crate::tables::text::TextOf;
 use crate::tables::reads::{admitted, admitting, document_row_of, version_with_text};
 
 impl Catalog {
@@ -44,7 +45,10 @@ impl Catalog {
         let Some(old) = version_with_text(&mut tx, scope.tenant(), stored.current.doc, version).await? else {
             return Ok(None);
         };
+        let of = TextOf { tenant: scope.tenant(), doc: stored.current.doc, version };
         Ok(Some(Restorable {
+            places: places::read(&mut tx, of).await?,
+            noticed: old.noticed,
             title: old.title.unwrap_or_else(|| stored.current.title.clone()),
             content_type: old.content_type.unwrap_or_else(|| stored.current.content_type.clone()),
             bytes_sha256: old.bytes_sha256,

@@ -20,6 +20,7 @@ mod keys;
 mod moves;
 mod nesting;
 mod page;
+mod places;
 mod passages;
 mod purges;
 mod quarantine;

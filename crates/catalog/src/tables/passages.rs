@@ -1,7 +1,7 @@
 //! The gate's look-up: what of the passages that a search found may leave, as things are now.
 //!
 //! One transaction reads document, version, ACL and text together, so no passage leaves under an ACL that is not the
-//! one in force when its text was read. Two statements, however many passages are asked for. Both name one row after the
+//! one in force when its text was read. Three statements, however many passages are asked for. All name one row after the
 //! other by its key, so that no planner is tempted to read a whole table for fifty passages.
 
 use std::collections::HashMap;
@@ -14,10 +14,11 @@ use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{PassageKey, StoredPassage};
+use crate::model::{PassageKey, Places, StoredPassage};
 use crate::store::{Connection, Row, sql_of};
 use crate::tables::codec::json;
 use crate::tables::feed::span_of;
+use crate::tables::places;
 use crate::tables::text::{self, BLOCK_BYTES, TextOf};
 
 /// Most passages asked for at once.
@@ -60,7 +61,13 @@ impl Catalog {
             }
         }
         let blocks = blocks(&mut tx, scope, &passages, &reach).await?;
+        let admitted = passages.iter().flatten();
+        let text_of = |doc, version| TextOf { tenant: scope.tenant(), doc, version };
+        let wanted: Vec<(TextOf<'_>, Span)> =
+            admitted.map(|passage| (text_of(passage.doc, passage.version), passage.span)).collect();
+        let places = places::of_spans(&mut tx, &wanted).await?;
         drop(tx);
+        passages.iter_mut().flatten().zip(places).for_each(|(passage, places)| passage.places = places);
         for (place, passage) in passages.iter_mut().enumerate() {
             let Some(passage) = passage else { continue };
             let of = TextOf { tenant: scope.tenant(), doc: passage.doc, version: passage.version };
@@ -198,6 +205,7 @@ fn passage_of(row: &Row, rule: Rule) -> Result<StoredPassage> {
         span: span_of(row)?,
         headings: row.json("headings")?,
         lines: (row.u32("line_first")?, row.u32("line_last")?),
+        places: Places::default(),
         lead: String::new(),
         text: String::new(),
         text_sha256: row.hash("text_sha256")?,

@@ -7,7 +7,7 @@ use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::Result;
-use crate::model::{Change, Document, DocumentRow, Page, VersionRow};
+use crate::model::{Change, Document, DocumentRow, Noticed, Page, VersionRow};
 use crate::store::{Connection, Row, sql, sql_of};
 use crate::tables::codec::{corrupt, hex, json, long, sha256};
 use crate::tables::page::{self, Items as _};
@@ -30,6 +30,7 @@ pub(crate) struct VersionWithText {
     pub(crate) bytes_sha256: [u8; 32],
     pub(crate) text: String,
     pub(crate) text_sha256: [u8; 32],
+    pub(crate) noticed: Noticed,
 }
 
 impl Catalog {
@@ -56,6 +57,7 @@ impl Catalog {
             acl,
             text: stored.text,
             text_sha256: stored.text_sha256,
+            noticed: stored.noticed,
             rule,
         }))
     }
@@ -169,7 +171,7 @@ pub(crate) async fn version_with_text(
     doc: DocNo,
     version: VersionNo,
 ) -> Result<Option<VersionWithText>> {
-    let row = sql("SELECT created_at, title, content_type, bytes_sha256, text_sha256, text_bytes FROM versions v
+    let row = sql("SELECT created_at, title, content_type, bytes_sha256, text_sha256, text_bytes, noticed FROM versions v
          WHERE tenant = $1 AND doc = $2 AND version = $3 AND NOT EXISTS (
              SELECT 1 FROM purges p WHERE p.tenant = v.tenant AND p.doc = v.doc AND p.version >= v.version)")
     .bind(tenant.as_str())
@@ -190,6 +192,7 @@ pub(crate) async fn version_with_text(
         bytes_sha256: row.hash("bytes_sha256")?,
         text,
         text_sha256,
+        noticed: row.text_or_null("noticed")?.map_or_else(|| Ok(Noticed::new()), |_| row.json("noticed"))?,
     }))
 }
 

@@ -38,7 +38,7 @@ async fn furnished(on: On) -> Home {
         let revoked = KeyId::new(&format!("revoked{tenant}")).unwrap();
         catalog.revoke_key(&scope, &revoked, draft("revoke")).await.unwrap();
         request_import(catalog, &scope, tenant).await;
-        catalog.create_generation(&scope, &recipe(), 4).await.unwrap();
+        catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
         audit::ask(catalog, &scope).await;
     }
     home.catalog.set_operator_key_hash(KeyHash::from_bytes([9; 32])).await.unwrap();

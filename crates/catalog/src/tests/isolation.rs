@@ -93,7 +93,7 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
         NewContext { id: context, request_sha256: [1; 32], text_sha256: [2; 32], tokens_used: 1, citations: vec![] };
     catalog.record_context(&scope, context, draft("context")).await.unwrap();
     catalog.record(Chain::Tenant(scope.tenant()), draft("search")).await.unwrap();
-    names.generations.push(catalog.create_generation(&scope, &recipe(), 4).await.unwrap().id);
+    names.generations.push(catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap().id);
 }
 
 async fn nothing_of_a_tenant_is_in_any_answer_to_another(on: On) {

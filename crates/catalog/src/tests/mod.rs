@@ -35,6 +35,7 @@ mod jobs;
 mod keys;
 mod labels;
 mod once;
+mod places;
 mod purge;
 mod queue;
 mod quotas;
@@ -251,6 +252,11 @@ pub(crate) fn document(name: &str, text: &str) -> NewDocument {
         chunks,
         embeddings,
         expect: Expect::Any,
+        besides: Besides {
+            places: vec![Place { start: 0, line: 1, position: Position::Page(1) }],
+            noticed: [("comments".to_owned(), 2)].into(),
+            ..Besides::default()
+        },
     }
 }
 

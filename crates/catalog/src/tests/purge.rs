@@ -38,6 +38,7 @@ async fn rows(catalog: &Catalog) -> Vec<u64> {
     for count in [
         "SELECT count(*) AS count FROM versions WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM version_text WHERE tenant = 'acme'",
+        "SELECT count(*) AS count FROM version_places WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM chunkings WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM chunks WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM embeddings WHERE tenant = 'acme'",

@@ -246,11 +246,12 @@ impl Planning<'_> {
         let charset = fetched.content_type.as_deref().and_then(Format::charset).map(str::to_owned);
         // What cannot be read would be a failed document, which embeds nothing.
         let Ok(reading) = shared.formats.read(format, charset, fetched.bytes).await else { return Ok((0, 0)) };
-        let (title, id, embedder) = (fetched.title.or(reading.title), one.id.clone(), shared.embedder.clone());
-        let work = move || pipeline::prepare(&embedder, format, title.as_deref(), &id, reading.text);
-        let prepared = shared.compute.run(work).await?;
+        let recipe = recipe::recipes(shared, self.scope).await?.wanted;
+        let (title, source) = (fetched.title.or(reading.title), Some(self.name.to_string()));
+        let uncut = Arc::new(Uncut { id: one.id.clone(), format, title, source, text: reading.text });
+        let prepared = pipeline::cut(shared, &recipe, &uncut).await?;
         let hashes: Vec<[u8; 32]> = prepared.chunks.iter().map(|chunk| chunk.hash).collect();
-        let known = shared.catalog.embeddings_known(self.scope, &shared.recipe, &hashes).await?;
+        let known = shared.catalog.embeddings_known(self.scope, &recipe.id, &hashes).await?;
         let (mut chunks, mut tokens) = (0, 0);
         for chunk in prepared.chunks {
             if !known.contains(&chunk.hash) && self.hashes.insert(chunk.hash) {

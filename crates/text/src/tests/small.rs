@@ -97,8 +97,8 @@ fn a_content_type_or_a_path_names_a_format() {
         assert_eq!(Format::from_content_type(format.as_content_type()), Ok(format));
     }
     assert!(matches!(Format::from_content_type("image/png"), Err(TextError::UnsupportedContentType { .. })));
-    let latin = Format::from_content_type("text/plain; charset=iso-8859-1");
-    assert_eq!(latin, Err(TextError::UnsupportedCharset { charset: "iso-8859-1".into() }));
+    assert_eq!(Format::from_content_type("text/plain; charset=iso-8859-1"), Ok(Format::PlainText));
+    assert_eq!(Format::charset("text/plain; charset=iso-8859-1"), Some("iso-8859-1"));
     for (path, format) in [
         ("a/b.md", Some(Format::Markdown)),
         ("README.MARKDOWN", Some(Format::Markdown)),
@@ -106,7 +106,8 @@ fn a_content_type_or_a_path_names_a_format() {
         ("a.md/b.text", Some(Format::PlainText)),
         ("a.md/b", None),
         (".md", None),
-        ("a.pdf", None),
+        ("a.pdf", Some(Format::Pdf)),
+        ("a.png", None),
     ] {
         assert_eq!(Format::from_path(path), format, "{path}");
     }
