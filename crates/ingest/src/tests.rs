@@ -1,6 +1,8 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
 mod history;
+mod sync;
+mod sync_any;
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -67,11 +67,6 @@ impl Place {
     pub(crate) fn outer(&self, id: &DocumentId) -> Result<DocumentId, NameError> {
         if self.prefix.is_empty() { Ok(id.clone()) } else { DocumentId::new(&format!("{}{id}", self.prefix)) }
     }
-
-    /// A document's id in the source.
-    pub(crate) fn inner(&self, id: &DocumentId) -> Option<DocumentId> {
-        id.as_str().strip_prefix(self.prefix.as_str()).and_then(|inner| DocumentId::new(inner).ok())
-    }
 }
 
 /// When a source is looked at by itself.

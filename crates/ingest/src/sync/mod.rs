@@ -18,8 +18,6 @@ mod plan;
 mod request;
 mod schedule;
 mod seal;
-#[cfg(test)]
-mod tests;
 mod totals;
 
 use std::collections::BTreeMap;
@@ -36,7 +34,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError};
-use compare::{Thoroughness, Work, compare};
+use compare::{Thoroughness, compare};
 use description::{Guards, Place};
 use guard::Guard;
 use look::Look;
