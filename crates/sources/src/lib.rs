@@ -7,11 +7,17 @@
 pub mod access;
 pub mod credentials;
 pub mod error;
+mod events;
+pub mod folder;
+mod git;
 mod globs;
 pub mod memory;
+mod net;
+mod objects;
 mod push;
 pub mod spec;
 pub mod surroundings;
+mod web;
 
 use std::fmt;
 
@@ -143,7 +149,8 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Fetches a document that a look has found. `known_tag` is the tag of what the caller has already.
     fn fetch<'a>(&'a self, item: &'a Item, known_tag: Option<&'a str>) -> BoxFuture<'a, Result<Fetch, SourceError>>;
 
-    /// Says when something may have changed, where the source can tell without being asked. Never enough by itself.
+    /// Says when something may have changed, where the source can tell without being asked. Never enough by itself: it may
+    /// end at any time, and what it misses is found by the next look.
     fn changes(&self) -> Option<BoxStream<'static, ()>> {
         None
     }
@@ -157,9 +164,20 @@ pub fn open(
 ) -> Result<Box<dyn Source>, SourceError> {
     spec.check()?;
     credentials.check(spec)?;
-    let _ = surroundings;
     match spec {
+        SourceSpec::Folder(spec) => Ok(Box::new(folder::FolderSource::new(spec, surroundings)?)),
+        SourceSpec::Git(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(git::GitSource::new(spec, credentials, surroundings, outward)?))
+        }
+        SourceSpec::Web(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(web::WebSource::new(spec, credentials, surroundings, outward)?))
+        }
+        SourceSpec::Objects(spec) => {
+            let outward = net::Outward::new(surroundings)?;
+            Ok(Box::new(objects::ObjectsSource::new(spec, credentials, &outward)?))
+        }
         SourceSpec::Push(_) => Ok(Box::new(push::Push)),
-        other => Err(SourceError::invalid(format!("{} sources are not built yet", other.kind()))),
     }
 }

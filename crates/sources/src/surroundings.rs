@@ -16,7 +16,7 @@ pub struct Surroundings {
     pub hosts: Vec<String>,
     /// Networks that sources may reach although they are private, at every port.
     pub networks: Vec<IpNet>,
-    /// A folder for this source alone, where a git mirror is kept; two sources never share one, since what one may read
-    /// says nothing about the other.
+    /// A folder for this source alone, where it keeps what it needs again: a git mirror, what is known of pages. Two
+    /// sources never share one, since what one may read says nothing about the other. Losing it costs time.
     pub mirror: Option<PathBuf>,
 }

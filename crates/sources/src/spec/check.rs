@@ -119,6 +119,9 @@ impl WebSpec {
         if self.access.from_file {
             return wrong("access.from_file", "a web site has no access.toml; write the rules into the description");
         }
+        if self.access.from_documents {
+            return wrong("access.from_documents", "pages do not say who may read them; write rules");
+        }
         globs(&[], &self.exclude)?;
         rules(&self.access)
     }
