@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::allowance::Allowances;
+use crate::http::jobs::Streams;
 use crate::http::once::UnderWay;
 use crate::oidc::Oidc;
 use crate::operator;
@@ -47,6 +48,7 @@ struct Parts {
     turns: Semaphore,
     under_way: UnderWay,
     allowances: Allowances,
+    streams: Streams,
     metrics: PrometheusHandle,
     caught_up: AtomicBool,
     stop: CancellationToken,
@@ -81,6 +83,7 @@ impl App {
             turns: Semaphore::new(REQUESTS_AT_ONCE),
             under_way: UnderWay::default(),
             allowances: Allowances::new(),
+            streams: Streams::default(),
             metrics,
             caught_up: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -122,6 +125,10 @@ impl App {
 
     pub(crate) fn allowances(&self) -> &Allowances {
         &self.0.allowances
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     pub(crate) fn metrics(&self) -> &PrometheusHandle {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use catena_ingest::Workers;
 use catena_runtime::{clock, telemetry};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
@@ -37,8 +36,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         }
     };
     let jobs = tokio::spawn({
-        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
-        async move { ingest.run_jobs(Workers::default(), stop).await }
+        let (ingest, stop, workers) = (app.ingest().clone(), app.stop().clone(), app.settings().jobs);
+        async move { ingest.run_jobs(workers, stop).await }
     });
     let house = tokio::spawn({
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
@@ -52,6 +51,10 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let mending = tokio::spawn({
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
         async move { ingest.run_mending(stop).await }
+    });
+    let following = tokio::spawn({
+        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
+        async move { ingest.follow_other_writers(stop).await }
     });
     let upkeep = tokio::spawn(upkeep(app.clone()));
     let stopped = {
@@ -68,7 +71,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
     upkeep.abort();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending) }).await;
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending, following) }).await;
     app.catalog().close().await?;
     Ok(())
 }

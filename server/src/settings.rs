@@ -3,7 +3,7 @@
 //! Promises: a setting that is not known is refused by name. Does not: guess.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use catena_catalog::{Database, PostgresPlace};
 use catena_embedding::{Allowed, DEFAULT_MODEL, Device, Place, Secret};
 use catena_index::OpenLimits;
+use catena_ingest::Workers;
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
 use reqwest::Url;
@@ -61,6 +62,9 @@ pub(crate) struct Given {
     purge_deleted_after_days: Option<u32>,
     public_url: Option<String>,
     oidc: Option<Vec<oidc::Given>>,
+    jobs_at_once: Option<u32>,
+    jobs_at_once_per_tenant: Option<NonZeroU32>,
+    job_lease_seconds: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -121,6 +125,7 @@ pub(crate) struct Settings {
     pub(crate) purge_deleted_after: Option<Duration>,
     pub(crate) public_url: Option<Url>,
     pub(crate) oidc: Vec<oidc::Trust>,
+    pub(crate) jobs: Workers,
     pub(crate) demo: Demo,
 }
 
@@ -166,6 +171,7 @@ impl Settings {
             purge_deleted_after: given.purge_deleted_after_days.map(|days| DAY * days),
             public_url: given.public_url.as_deref().map(oidc::public_address).transpose()?,
             oidc: oidc::Trust::all(given.oidc.unwrap_or_default())?,
+            jobs: jobs(given.jobs_at_once, given.jobs_at_once_per_tenant, given.job_lease_seconds)?,
             demo: flags.demo,
         };
         settings.check()?;
@@ -236,8 +242,31 @@ impl Given {
             purge_deleted_after_days: self.purge_deleted_after_days.or(other.purge_deleted_after_days),
             public_url: self.public_url.or(other.public_url),
             oidc: self.oidc.or(other.oidc),
+            jobs_at_once: self.jobs_at_once.or(other.jobs_at_once),
+            jobs_at_once_per_tenant: self.jobs_at_once_per_tenant.or(other.jobs_at_once_per_tenant),
+            job_lease_seconds: self.job_lease_seconds.or(other.job_lease_seconds),
         }
     }
+}
+
+/// How jobs are run.
+fn jobs(
+    at_once: Option<u32>,
+    at_once_per_tenant: Option<NonZeroU32>,
+    lease_seconds: Option<u32>,
+) -> anyhow::Result<Workers> {
+    let usual = Workers::default();
+    let lease = lease_seconds.map_or(usual.lease, |seconds| Duration::from_secs(seconds.into()));
+    if !Workers::LEASES.contains(&lease) {
+        let (least, most) = (Workers::LEASES.start().as_secs(), Workers::LEASES.end().as_secs());
+        bail!("job_lease_seconds is {}; it may be {least} to {most}", lease.as_secs());
+    }
+    let at_once = at_once.unwrap_or(usual.at_once);
+    if at_once > Workers::AT_ONCE_MAX {
+        bail!("jobs_at_once is {at_once}; it may be 0, where other processes run the jobs, to {}", Workers::AT_ONCE_MAX);
+    }
+    let at_once_per_tenant = at_once_per_tenant.map_or(usual.at_once_per_tenant, NonZeroU32::get);
+    Ok(Workers { at_once, at_once_per_tenant, lease })
 }
 
 /// Where the catalog is: in the data folder, unless an address says otherwise. No error repeats an address, because a
@@ -281,7 +310,7 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }
-            "workers" | "open_tenants" | "open_maps" | "open_gib" | "purge_deleted_after_days" => {
+            "jobs_at_once" | "jobs_at_once_per_tenant" | "job_lease_seconds" | "workers" | "open_tenants" | "open_maps" | "open_gib" | "purge_deleted_after_days" => {
                 let number: i64 = value.parse().with_context(|| format!("{name}={value} is not a number"))?;
                 toml::Value::Integer(number)
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use catena_access::Pepper;
 
 use crate::error::Result;
-use crate::store::{Database, Store};
+use crate::store::{Batching, Database, Store};
 use crate::tables::{KeyUses, Recorder};
 
 /// An open catalog. Cloning gives another handle to the same one.
@@ -18,7 +18,8 @@ pub struct Catalog {
 
 impl Catalog {
     /// Opens the catalog in `database`, with the secret in `folder`, making what is not there, and brings the schema up
-    /// to date. Folder and catalog are this process's alone until [`Catalog::close`], or until the last handle is gone.
+    /// to date. The folder is this process's alone until [`Catalog::close`], or until the last handle is gone; so is the catalog,
+    /// but for workers that say of their [`PostgresPlace`](crate::PostgresPlace) that they work beside its service.
     pub async fn open(folder: &Path, database: &Database) -> Result<Self> {
         let store = Store::open(folder, database).await?;
         let recorder = Recorder::start(store.clone());
@@ -42,6 +43,12 @@ impl Catalog {
     #[must_use]
     pub fn is_reachable(&self) -> bool {
         self.store.is_reachable()
+    }
+
+    /// Whether another process may write to the catalog while this one has it.
+    #[must_use]
+    pub fn may_have_other_writers(&self) -> bool {
+        self.store.batching() == Batching::PerTenant
     }
 
     /// Ends all work: transactions under way are finished, and the folder is free for another process. What is asked

@@ -68,7 +68,8 @@ impl StoredEntry {
 }
 
 /// An ACL as text, equal for equal ACLs.
-pub(crate) fn acl_text(acl: &Acl) -> String {
+#[must_use]
+pub fn acl_text(acl: &Acl) -> String {
     let stored = match acl {
         Acl::Unknown(reason) => StoredAcl::Unknown(StoredUnknown { unknown: reason.to_string() }),
         Acl::Lists(lists) => StoredAcl::Lists(StoredLists {
@@ -81,7 +82,8 @@ pub(crate) fn acl_text(acl: &Acl) -> String {
 }
 
 /// An ACL out of its text; `None` when it cannot have been written by [`acl_text`].
-pub(crate) fn acl_of(text: &str) -> Option<Acl> {
+#[must_use]
+pub fn acl_of(text: &str) -> Option<Acl> {
     match serde_json::from_str(text).ok()? {
         StoredAcl::Unknown(stored) => Some(Acl::unknown(&stored.unknown)),
         StoredAcl::Lists(stored) => {

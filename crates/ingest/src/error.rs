@@ -71,6 +71,9 @@ pub enum IngestError {
         /// The kind.
         kind: &'static str,
     },
+    /// What was to be purged is not wholly gone yet.
+    #[error("the purges are begun and not finished; the service goes on with them by itself, and its log says why")]
+    PurgeUnfinished,
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
@@ -85,6 +88,23 @@ impl IngestError {
             Self::Index(error) => error.is_for_want_of_room(),
             _ => false,
         }
+    }
+
+    /// Whether it is about one document, and others may well go on.
+    pub(crate) fn is_of_one_document(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_)
+                | Self::Format(_)
+                | Self::TooManyChunks { .. }
+                | Self::AclNeeded
+                | Self::Catalog(
+                    CatalogError::Precondition { .. }
+                        | CatalogError::Invalid { .. }
+                        | CatalogError::Conflict { .. }
+                        | CatalogError::QuotaExceeded(_)
+                )
+        )
     }
 
     /// What a tenant's administrators may read of it: where the operator's servers are is no part of that.
@@ -111,7 +131,7 @@ impl IngestError {
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::Compute(_) | Self::NoRunner { .. } => ErrorKind::Internal,
-            Self::Stopping => ErrorKind::Unavailable,
+            Self::Stopping | Self::PurgeUnfinished => ErrorKind::Unavailable,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! more; what somebody asks of a running job holds at its next step; when the workers stop, their jobs are put back.
 //! Does not: schedule by time.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::progress::{Interrupted, Progress};
-use crate::{Ingest, IngestError, reindex};
+use crate::{Ingest, IngestError, import, purge_job, reindex};
 
 /// How often a worker looks for work that nobody announced.
 const POLL: Duration = Duration::from_secs(2);
@@ -25,12 +26,19 @@ const POLL: Duration = Duration::from_secs(2);
 /// How jobs are run in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workers {
-    /// Jobs that run at once.
+    /// Jobs that run at once; none where other processes run them.
     pub at_once: u32,
     /// Of these of one tenant, in all processes together.
     pub at_once_per_tenant: u32,
     /// How long a worker may be silent before another may take its job.
     pub lease: Duration,
+}
+
+impl Workers {
+    /// Most jobs that one process runs at once.
+    pub const AT_ONCE_MAX: u32 = 64;
+    /// How long a lease may be.
+    pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(3_600);
 }
 
 impl Default for Workers {
@@ -69,7 +77,7 @@ impl Ingest {
     /// Runs jobs, some at once, until `stop`. Those at work are put back at their next step.
     pub async fn run_jobs(&self, workers: Workers, stop: CancellationToken) {
         let mut loops = JoinSet::new();
-        for _ in 0..workers.at_once.max(1) {
+        for _ in 0..workers.at_once {
             let (ingest, stop) = (self.clone(), stop.clone());
             loops.spawn(async move { ingest.run_jobs_in_turn(workers, stop).await });
         }
@@ -130,9 +138,9 @@ impl Ingest {
     async fn run_kind(&self, scope: &Scope, progress: &Progress<'_>, claimed: &Claimed) -> Result<(), Interrupted> {
         match claimed.job.kind {
             JobKind::Reindex => reindex::run(self, scope, progress, claimed).await,
-            // Nothing asks for one yet.
+            JobKind::Import => import::run(self, scope, progress, claimed).await,
+            JobKind::Purge => purge_job::run(self, scope, progress, claimed).await,
             JobKind::Sync => crate::sync::run(self, scope, progress, claimed).await,
-            JobKind::Import | JobKind::Purge => Err(IngestError::NoRunner { kind: claimed.job.kind.as_str() }.into()),
         }
     }
 
@@ -154,7 +162,7 @@ impl Ingest {
     }
 
     /// Those whose index has something to be done for.
-    async fn unsettled(&self, live: Vec<LiveIndex>) -> Result<Vec<LiveIndex>, IngestError> {
+    pub(crate) async fn unsettled(&self, live: Vec<LiveIndex>) -> Result<Vec<LiveIndex>, IngestError> {
         let (index, recipe) = (Arc::clone(&self.0.index), self.0.recipe.clone());
         let is_settled = move |LiveIndex { tenant, seq, generation }: &LiveIndex| {
             let glance = index.glance(&Scope::service(tenant), &generation.id).ok().flatten();

@@ -5,12 +5,15 @@
 //! Does not: answer questions, know the wire, or decide who may see a document.
 
 pub mod error;
+pub mod follow;
+pub mod import;
 pub mod jobs;
 pub mod mend;
 pub mod pipeline;
 mod progress;
 pub mod publish;
 pub mod purge;
+pub mod purge_job;
 pub mod recipe;
 mod reindex;
 mod removal;
@@ -33,11 +36,13 @@ use catena_runtime::Compute;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use error::IngestError;
+pub use import::{Import, ImportChange};
 pub use jobs::Workers;
 pub use mend::Mended;
 pub use pipeline::{Put, Submission};
 pub use publish::Freshness;
 pub use purge::{Purged, Thoroughness};
+pub use purge_job::Purging;
 pub use restore::Restore;
 pub use verify::{Condition, Verdict};
 

@@ -106,7 +106,7 @@ impl<'a> Progress<'a> {
     pub(crate) fn draft(&self, action: &'static str) -> Draft {
         let mut draft = Draft::of_service(action);
         draft.objects.push(Object::new("job", self.claimed.job.id.as_str()));
-        draft.objects.push(Object::new("ordered_by", self.claimed.ordered_by.as_str()));
+        draft.objects.push(Object::new("ordered_by", self.claimed.job.ordered_by.as_str()));
         draft
     }
 

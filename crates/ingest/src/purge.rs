@@ -108,6 +108,7 @@ impl Ingest {
     async fn keep_house_of(&self, tenant: &TenantId, purge_after: Option<Duration>) -> Result<(), IngestError> {
         let (catalog, scope) = (&self.0.catalog, Scope::service(tenant));
         while catalog.sweep_answers(&scope).await? {}
+        catalog.sweep_job_items(&scope).await?;
         if let Some(after) = purge_after {
             let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
             let before = Timestamp(clock::now().0.saturating_sub(micros));

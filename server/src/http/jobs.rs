@@ -1,14 +1,16 @@
 //! Background jobs and their progress, for a tenant's administrators.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use catena_access::{Right, Scope};
-use catena_catalog::{Approval, Count, Job, Rate, Tally};
-use catena_domain::JobId;
+use catena_catalog::{Approval, Count, Job, JobFailure, Rate, Tally};
+use catena_domain::{JobId, TenantId};
 use catena_runtime::clock;
 use futures::Stream;
 use http::{StatusCode, header};
@@ -19,12 +21,12 @@ use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body, Place};
+use crate::http::wire::{self, Body, Paging, Params, Place};
 
 /// How often a stream of events looks at its job.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Jobs of one list.
-const JOBS_LISTED: usize = 100;
+/// Streams of events that one tenant has open at once.
+const STREAMS_PER_TENANT: usize = 32;
 
 /// How much of something is done, of how much as far as known.
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,6 +87,8 @@ pub(crate) struct JobBody {
     failed_documents: u64,
     /// While it is held.
     approval: Option<ApprovalBody>,
+    /// The key that asked for it; `service` when nobody did.
+    ordered_by: String,
     /// The job whose failed documents it does again.
     retry_of: Option<String>,
     /// What it is at.
@@ -117,6 +121,7 @@ impl From<Job> for JobBody {
                 Some(ApprovalBody { plan: serde_json::from_str(&plan).ok()?, digest: wire::hex(&digest) })
             }),
             subject: job.subject,
+            ordered_by: job.ordered_by,
             retry_of: job.retry_of.map(|id| id.to_string()),
             note: job.note,
             created_at: wire::time(job.created_at),
@@ -127,9 +132,31 @@ impl From<Job> for JobBody {
     }
 }
 
+/// The answer to a request that made a job.
+pub(crate) fn job_answer(tenant: &str, job: &Job) -> Answer {
+    let place = format!("/v1/tenants/{tenant}/jobs/{}", job.id);
+    Answer::new(StatusCode::ACCEPTED, &JobBody::from(job.clone())).at(place)
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobList {
     data: Vec<JobBody>,
+    /// Hand it in as `after` for the next page.
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailureBody {
+    /// The document's id; of a line of an import that names none, the line.
+    document: String,
+    reason: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailureList {
+    data: Vec<FailureBody>,
+    /// Hand it in as `after` for the next page.
+    next: Option<String>,
 }
 
 /// Re-index: build a new generation from the stored texts beside the live one, then swap. Searches go on meanwhile.
@@ -142,28 +169,27 @@ pub(crate) async fn reindex(
 ) -> Result<Answer, Problem> {
     caller.trail.doing("reindex.request");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
-    let answer = move |job: &Job| {
-        let place = format!("/v1/tenants/{tenant}/jobs/{}", job.id);
-        Answer::new(StatusCode::ACCEPTED, &JobBody::from(job.clone())).at(place)
-    };
+    let answer = move |job: &Job| job_answer(&tenant, job);
     let deed = caller.deed("reindex.request", StatusCode::ACCEPTED, answer.clone());
     let written = app.ingest().request_reindex(&scope, deed).await?;
     caller.trail.recorded(written.leaf);
     Ok(answer(&written.value))
 }
 
-/// List the latest jobs.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/jobs", tag = "jobs", operation_id = "list_jobs",
+/// List the jobs, the latest first.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/jobs", tag = "jobs", operation_id = "list_jobs", params(Paging),
     responses((status = 200, body = JobList), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     Place(tenant): Place<String>,
+    Params(paging): Params<Paging>,
 ) -> Result<Body<JobList>, Problem> {
     caller.trail.doing("job.list");
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
-    let jobs = app.catalog().jobs(&scope, JOBS_LISTED).await?;
-    Ok(Body(JobList { data: jobs.into_iter().map(JobBody::from).collect() }))
+    let after = paging.after.as_deref().map(JobId::new).transpose()?;
+    let page = app.catalog().jobs_after(&scope, after.as_ref(), paging.limit()?).await?;
+    Ok(Body(JobList { data: page.items.into_iter().map(JobBody::from).collect(), next: page.next }))
 }
 
 /// Read a job.
@@ -179,32 +205,58 @@ pub(crate) async fn get(
     Ok(Body(job.into()))
 }
 
-/// Cancel a job. What it had stored stays; the live generation is untouched.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/jobs/{job}/cancel", tag = "jobs", operation_id = "cancel_job",
-    responses((status = 202, body = JobBody), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(crate) async fn cancel(
+/// List the documents that a job could not do, by their names.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/jobs/{job}/failures", tag = "jobs", operation_id = "list_job_failures",
+    params(Paging), responses((status = 200, body = FailureList), (status = 404, body = Problem)))]
+pub(crate) async fn failures(
     State(app): State<App>,
     caller: Caller,
     Place((tenant, job)): Place<(String, String)>,
-) -> Result<(StatusCode, Body<JobBody>), Problem> {
-    caller.trail.doing("job.cancel");
+    Params(paging): Params<Paging>,
+) -> Result<Body<FailureList>, Problem> {
+    caller.trail.doing("job.failures");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;
-    let draft = caller.trail.draft("job.cancel", StatusCode::ACCEPTED);
-    let written = app.catalog().cancel_job(&scope, &job.id, draft).await?.ok_or_else(Problem::not_found)?;
-    caller.trail.recorded(written.leaf);
-    Ok((StatusCode::ACCEPTED, Body(written.value.into())))
+    let page = app.catalog().job_failures(&scope, &job.id, paging.after.as_deref(), paging.limit()?).await?;
+    let failure = |JobFailure { document, reason }| FailureBody { document, reason };
+    Ok(Body(FailureList { data: page.items.into_iter().map(failure).collect(), next: page.next }))
 }
 
+/// The job, for the tenant's administrators and for the key that asked for it.
 async fn find(app: &App, caller: &Caller, tenant: &str, job: &str) -> Result<(Scope, Job), Problem> {
+    if caller.credential.rights.has(Right::Admin) || !caller.credential.rights.has(Right::Write) {
+        return administered(app, caller, tenant, job).await;
+    }
+    let scope = caller.enter(app, tenant, Right::Write).await?;
+    let (scope, job) = named(app, scope, job).await?;
+    if job.ordered_by != caller.credential.key.as_str() {
+        return Err(Problem::not_found());
+    }
+    Ok((scope, job))
+}
+
+/// The job, for the tenant's administrators.
+pub(crate) async fn administered(
+    app: &App,
+    caller: &Caller,
+    tenant: &str,
+    job: &str,
+) -> Result<(Scope, Job), Problem> {
     let scope = caller.enter(app, tenant, Right::Admin).await?;
+    named(app, scope, job).await
+}
+
+async fn named(app: &App, scope: Scope, job: &str) -> Result<(Scope, Job), Problem> {
     let id = JobId::new(job).map_err(|_| Problem::not_found())?;
     let job = app.catalog().job(&scope, &id).await?.ok_or_else(Problem::not_found)?;
     Ok((scope, job))
 }
 
 /// Follow a job: an event `progress` whenever it moves, and `done` at its end.
+///
+/// The stream ends when the service stops: ask for it again then. A tenant has a bounded number of them.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/jobs/{job}/events", tag = "jobs", operation_id = "job_events",
-    responses((status = 200, content_type = "text/event-stream", body = JobBody), (status = 404, body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = JobBody), (status = 404, body = Problem),
+        (status = 503, body = Problem)))]
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,
@@ -212,21 +264,56 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     caller.trail.doing("job.events");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;
-    let stream = Sse::new(follow(app, scope, job.id)).keep_alive(KeepAlive::new());
+    let place = app.streams().enter(scope.tenant()).ok_or_else(Problem::busy)?;
+    let stream = Sse::new(follow(app, scope, job.id, place)).keep_alive(KeepAlive::new());
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((headers, stream).into_response())
 }
 
+/// The streams that are open, by tenant.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<HashMap<TenantId, usize>>>);
+
+/// One of them, as long as it is held.
+struct Open {
+    streams: Streams,
+    tenant: TenantId,
+}
+
+impl Streams {
+    fn enter(&self, tenant: &TenantId) -> Option<Open> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_tenant = open.entry(tenant.clone()).or_default();
+        if *of_tenant >= STREAMS_PER_TENANT {
+            return None;
+        }
+        *of_tenant += 1;
+        Some(Open { streams: self.clone(), tenant: tenant.clone() })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = open.get(&self.tenant).map_or(0, |of_tenant| of_tenant.saturating_sub(1));
+        match left {
+            0 => open.remove(&self.tenant),
+            left => open.insert(self.tenant.clone(), left),
+        };
+    }
+}
+
 /// The job's states, each once, until it is over, the tenant is gone or the service stops.
-fn follow(app: App, scope: Scope, id: JobId) -> impl Stream<Item = Result<Event, Infallible>> {
+fn follow(app: App, scope: Scope, id: JobId, place: Open) -> impl Stream<Item = Result<Event, Infallible>> {
     struct Follow {
         app: App,
         scope: Scope,
         id: JobId,
         told: String,
         over: bool,
+        _place: Open,
     }
-    let start = Follow { app, scope, id, told: String::new(), over: false };
+    let start = Follow { app, scope, id, told: String::new(), over: false, _place: place };
     futures::stream::unfold(start, async |mut follow| {
         loop {
             if follow.over || follow.app.stop().is_cancelled() {
@@ -240,7 +327,11 @@ fn follow(app: App, scope: Scope, id: JobId) -> impl Stream<Item = Result<Event,
                 follow.told.clone_from(&text);
                 return Some((Ok(Event::default().event(name).data(text)), follow));
             }
-            clock::pause(LOOK_AGAIN).await;
+            let stop = follow.app.stop().clone();
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = clock::pause(LOOK_AGAIN) => {}
+            }
         }
     })
 }

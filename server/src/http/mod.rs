@@ -5,6 +5,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod admission;
+pub(crate) mod batch;
 pub(crate) mod citations;
 pub(crate) mod context;
 pub(crate) mod discovery;
@@ -16,6 +17,7 @@ pub(crate) mod generations;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod history;
+pub(crate) mod job_wishes;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod labels;
@@ -100,7 +102,15 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::events))
-        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::failures))
+        .routes(routes!(job_wishes::cancel))
+        .routes(routes!(job_wishes::pause))
+        .routes(routes!(job_wishes::resume))
+        .routes(routes!(job_wishes::approve))
+        .routes(routes!(job_wishes::refuse))
+        .routes(routes!(job_wishes::retry))
+        .routes(routes!(batch::import))
+        .routes(routes!(batch::purge))
         .routes(routes!(generations::list))
         .routes(routes!(record::leaves))
         .routes(routes!(record::head))

@@ -47,10 +47,11 @@ const DOCUMENT: &str = "/v1/tenants/{tenant}/documents/{document}";
 const ACL: &str = "/v1/tenants/{tenant}/documents/{document}/acl";
 const RESTORE: &str = "/v1/tenants/{tenant}/documents/{document}/versions/{version}/restore";
 const PURGE: &str = "/v1/tenants/{tenant}/documents/{document}/purge";
+const BATCH: &str = "/v1/tenants/{tenant}/documents:batch";
 const GROUP: &str = "/v1/tenants/{tenant}/groups/{group}";
 
 /// Every route whose answers are kept. To all others the header means nothing.
-const ROUTES: [Kept; 9] = [
+const ROUTES: [Kept; 12] = [
     kept(Method::POST, "/v1/tenants", Right::Operator, "tenant.create"),
     kept(Method::PUT, GROUP, Right::Admin, "group.put"),
     kept(Method::DELETE, GROUP, Right::Admin, "group.delete"),
@@ -60,6 +61,9 @@ const ROUTES: [Kept; 9] = [
     kept(Method::POST, RESTORE, Right::Write, "document.restore"),
     kept(Method::POST, PURGE, Right::Admin, "document.purge"),
     kept(Method::POST, "/v1/tenants/{tenant}/reindex", Right::Admin, "reindex.request"),
+    kept(Method::POST, BATCH, Right::Write, "document.import"),
+    kept(Method::POST, "/v1/tenants/{tenant}/documents:purge", Right::Admin, "document.purge_many"),
+    kept(Method::POST, "/v1/tenants/{tenant}/jobs/{job}/retry", Right::Admin, "job.retry"),
 ];
 
 /// Answers below this path show a key, so they are not kept; whoever counts on it is told.
@@ -179,7 +183,8 @@ async fn once(app: &App, route: &Kept, value: &HeaderValue, request: Request, ne
     let caller = Caller::of(&parts)?;
     caller.trail.doing(route.action);
     let key = parse(value)?;
-    let most = limits::DOCUMENT_BODY_BYTES_MAX;
+    let most =
+        if route.path == BATCH { limits::IMPORT_BODY_BYTES_MAX } else { limits::DOCUMENT_BODY_BYTES_MAX };
     let body = to_bytes(body, most + ENVELOPE_BYTES).await.map_err(|_| Problem::too_large(most))?;
     let Some(tenant) = entered(app, &caller, route, &mut parts, &body).await? else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);

@@ -68,6 +68,11 @@ impl Problem {
         }
     }
 
+    /// What is to be said to whoever asked.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The request cannot be meant", detail)
     }

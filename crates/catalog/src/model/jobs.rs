@@ -148,6 +148,8 @@ pub struct Job {
     pub failed_documents: u64,
     /// What it waits for somebody to approve, while it is held.
     pub approval: Option<Approval>,
+    /// The key that asked for it; `service` when nobody did.
+    pub ordered_by: String,
     /// The job whose failed documents it does again.
     pub retry_of: Option<JobId>,
     /// What it is doing.
@@ -222,8 +224,6 @@ pub struct Claimed {
     pub checkpoint: Option<String>,
     /// The plan that was approved, if one was.
     pub approved: Option<[u8; 32]>,
-    /// Who asked for it.
-    pub ordered_by: String,
     /// The right to do it.
     pub lease: Lease,
 }
@@ -317,13 +317,33 @@ pub struct JobFailure {
     pub reason: String,
 }
 
-/// A part of an import that is stored with its job until it is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A part of an import, to be stored with its job until it is done.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewJobItem {
+    pub(crate) item: u64,
+    pub(crate) document: String,
+    pub(crate) zstd: Vec<u8>,
+}
+
+impl std::fmt::Debug for NewJobItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewJobItem({})", self.item)
+    }
+}
+
+/// A part of an import that is not done yet.
+#[derive(Clone, PartialEq, Eq)]
 pub struct JobItem {
     /// Its place: the line that it came on.
     pub item: u64,
     /// The document.
     pub document: String,
-    /// What is to be done, compressed where it lies.
+    /// What is to be done.
     pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for JobItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JobItem({})", self.item)
+    }
 }

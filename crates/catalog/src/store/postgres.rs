@@ -3,7 +3,7 @@
 //! Promises: the service's role can neither bypass nor change what keeps tenants apart, or it is refused at the start;
 //! a transaction names its tenant in the message that begins it, so there is no moment without; a transaction is begun
 //! by a task that no caller can cut off; a connection goes back to the pool only when it reaches nothing. One service
-//! holds a catalog at a time. Does not: pool for others, or speak to a database that is not checked.
+//! holds a catalog at a time, with any number of workers beside it. Does not: pool for others, or speak to a database that is not checked.
 
 use std::str::FromStr as _;
 use std::sync::atomic::Ordering;
@@ -27,10 +27,22 @@ pub struct PostgresPlace {
     /// The role that owns the schema, to bring it up to date at the start.
     owner_url: Option<String>,
     connections: u32,
+    holds: Holds,
+}
+
+/// Whether a process has a catalog for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// It serves it, and no other process does.
+    Alone,
+    /// It works beside whoever serves it, and beside others like itself.
+    Beside,
 }
 
 /// Connections of a service to its database.
 const CONNECTIONS: u32 = 16;
+/// Connections of a worker beside it.
+const WORKER_CONNECTIONS: u32 = 8;
 /// The advisory lock that says that a service holds this catalog.
 const SERVICE_LOCK: i64 = 0x6361_7465_6e61;
 /// How long a start waits for the lock, and how often it looks.
@@ -48,7 +60,13 @@ impl PostgresPlace {
     /// The place that `url` names, as the role in it; `owner_url` is the same place as the schema's owner.
     #[must_use]
     pub fn new(url: impl Into<String>, owner_url: Option<String>) -> Self {
-        Self { url: url.into(), owner_url, connections: CONNECTIONS }
+        Self { url: url.into(), owner_url, connections: CONNECTIONS, holds: Holds::Alone }
+    }
+
+    /// For a worker beside the service that has the catalog, and beside other workers.
+    #[must_use]
+    pub fn beside_a_service(self) -> Self {
+        Self { holds: Holds::Beside, connections: WORKER_CONNECTIONS, ..self }
     }
 
     /// With so many connections.
@@ -98,6 +116,7 @@ pub(super) struct Pool {
     pool: PgPool,
     lock: Arc<Mutex<PgConnection>>,
     options: PgConnectOptions,
+    holds: Holds,
 }
 
 /// One moment of the whole database. It can be seen until this is dropped.
@@ -153,14 +172,14 @@ impl Pool {
         schema::require_postgres(&mut first, &name).await?;
         // The session of a service that was killed a moment ago may not have ended yet.
         let watch = Stopwatch::start();
-        while !take_lock(&mut first).await? {
+        while place.holds == Holds::Alone && !take_lock(&mut first).await? {
             if watch.elapsed() > LOCK_WAIT {
                 return Err(CatalogError::Taken { place: name });
             }
             clock::pause(LOCK_TRY).await;
         }
         let pool = pool(place.connections).connect_with(options.clone()).await?;
-        Ok(Self { pool, lock: Arc::new(Mutex::new(first)), options })
+        Ok(Self { pool, lock: Arc::new(Mutex::new(first)), options, holds: place.holds })
     }
 
     pub(super) async fn read(&self, reach: Reach<'_>) -> Result<Connection> {
@@ -190,7 +209,7 @@ impl Pool {
     /// Looks after the lock, and whether the database answers at all, as long as somebody has the store: a session that broke is made anew, and when somebody
     /// else has the catalog by then, nothing more is written here.
     pub(super) fn watch(&self, store: Weak<Inner>) {
-        let (lock, options) = (Arc::clone(&self.lock), self.options.clone());
+        let (lock, options, holds) = (Arc::clone(&self.lock), self.options.clone(), self.holds);
         tokio::spawn(async move {
             loop {
                 clock::pause(LOCK_CARE).await;
@@ -205,6 +224,10 @@ impl Pool {
                 // One that is only late may still have the lock.
                 let Ok(Err(_)) = answer else { continue };
                 let Ok(mut again) = options.connect().await else { continue };
+                if holds == Holds::Beside {
+                    *session = again;
+                    continue;
+                }
                 match take_lock(&mut again).await {
                     Ok(true) => *session = again,
                     Ok(false) => return store.stop_writing(&sqlx::Error::Protocol("another catena took it".into())),

@@ -8,14 +8,12 @@ use catena_domain::{JobId, TenantId, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::JobItem;
+use crate::model::{JobItem, NewJobItem};
 use crate::store::{Connection, in_task, sql};
 use crate::tables::codec::{corrupt, long};
 use crate::tables::{job_runs, page};
 
 const ZSTD_LEVEL: i32 = 3;
-/// Items compressed before other tasks get a turn.
-const ITEMS_PER_TURN: usize = 32;
 /// Longest item, in bytes: a document and what is said of it.
 const ITEM_BYTES_MAX: usize = 2 * limits::DOCUMENT_BODY_BYTES_MAX;
 /// What a list of items holds at most, in bytes, but for its first.
@@ -23,11 +21,17 @@ const LIST_BYTES_MAX: usize = limits::DOCUMENT_BODY_BYTES_MAX;
 /// Jobs whose items one round forgets.
 const JOBS_PER_ROUND: i64 = 16;
 
-/// An item ready to be stored.
-pub(super) struct Packed {
-    item: u64,
-    document: String,
-    zstd: Vec<u8>,
+impl NewJobItem {
+    /// The item of this place that is about a document. What is to be done is compressed.
+    pub fn pack(item: u64, document: &str, content: &[u8]) -> Result<Self> {
+        let invalid = |reason| CatalogError::Invalid { what: "a document of an import", reason };
+        if content.len() > ITEM_BYTES_MAX {
+            return Err(invalid(format!("is longer than {ITEM_BYTES_MAX} bytes")));
+        }
+        let zstd = zstd::bulk::compress(content, ZSTD_LEVEL)
+            .map_err(|error| invalid(format!("cannot be compressed: {error}")))?;
+        Ok(Self { item, document: document.to_owned(), zstd })
+    }
 }
 
 impl Catalog {
@@ -54,6 +58,17 @@ impl Catalog {
         Ok(items)
     }
 
+    /// How many items of an import are still to be written.
+    pub async fn job_items_left(&self, scope: &Scope, id: &JobId) -> Result<u64> {
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT count(*) AS items FROM job_items WHERE tenant = $1 AND job = $2 AND failed = 0")
+            .bind(scope.tenant().as_str())
+            .bind(id.as_str())
+            .fetch_one(&mut tx)
+            .await?;
+        row.u64("items")
+    }
+
     /// Forgets what imports that were over long ago could not write.
     pub async fn sweep_job_items(&self, scope: &Scope) -> Result<()> {
         let (store, tenant) = (self.store.clone(), scope.tenant().clone());
@@ -76,24 +91,7 @@ impl Catalog {
     }
 }
 
-pub(super) async fn compress(items: Vec<JobItem>) -> Result<Vec<Packed>> {
-    let mut packed = Vec::with_capacity(items.len());
-    for (number, item) in items.into_iter().enumerate() {
-        if number % ITEMS_PER_TURN == ITEMS_PER_TURN - 1 {
-            tokio::task::yield_now().await;
-        }
-        let invalid = |reason| CatalogError::Invalid { what: "a document of an import", reason };
-        if item.content.len() > ITEM_BYTES_MAX {
-            return Err(invalid(format!("is longer than {ITEM_BYTES_MAX} bytes")));
-        }
-        let zstd = zstd::bulk::compress(&item.content, ZSTD_LEVEL)
-            .map_err(|error| invalid(format!("cannot be compressed: {error}")))?;
-        packed.push(Packed { item: item.item, document: item.document, zstd });
-    }
-    Ok(packed)
-}
-
-pub(super) async fn write(connection: &mut Connection, tenant: &TenantId, id: &JobId, items: &[Packed]) -> Result<()> {
+pub(super) async fn write(connection: &mut Connection, tenant: &TenantId, id: &JobId, items: &[NewJobItem]) -> Result<()> {
     for item in items {
         sql("INSERT INTO job_items (tenant, job, item, document, zstd) VALUES ($1, $2, $3, $4, $5)")
             .bind(tenant.as_str())

@@ -44,7 +44,7 @@ macro_rules! claim {
                              started_at = coalesce(started_at, $1), documents_before = done,
                              chunks_before = chunks_done, tokens_before = tokens_done
              WHERE (tenant, job) IN (SELECT tenant, job FROM next)
-             RETURNING tenant, attempt, spec, checkpoint, approved_sha256, ordered_by, ",
+             RETURNING tenant, attempt, spec, checkpoint, approved_sha256, ",
             job_columns!()
         )
     };
@@ -398,7 +398,6 @@ fn claimed_of(row: &Row, taking: &Taking) -> Result<Claimed> {
         spec: row.text("spec")?,
         checkpoint: row.text_or_null("checkpoint")?,
         approved: row.hash_or_null("approved_sha256")?,
-        ordered_by: row.text("ordered_by")?,
         lease: Lease { attempt: row.u32("attempt")?, length: taking.lease },
     })
 }

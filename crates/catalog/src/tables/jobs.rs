@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Approval, Count, Deed, Job, JobFailure, JobItem, JobKind, JobState, NewJob, Page, Run, Tally, Written,
+    Approval, Count, Deed, Job, JobFailure, JobKind, JobState, NewJob, NewJobItem, Page, Run, Tally, Written,
 };
 use crate::store::{Connection, Row, WriteTx, in_task, sql};
 use crate::tables::codec::{corrupt, hex, json, long};
@@ -24,7 +24,7 @@ use crate::tables::{chain, job_items, job_runs, tenants};
 macro_rules! job_columns {
     () => {
         "job, kind, subject, state, done, total, chunks_done, chunks_total, tokens_done, tokens_total, failed_documents, \
-         note, error, retry_of, created_at, started_at, finished_at, claimed_at, reported_at, documents_before, \
+         note, error, ordered_by, retry_of, created_at, started_at, finished_at, claimed_at, reported_at, documents_before, \
          chunks_before, tokens_before, CASE state WHEN 'held' THEN plan END AS plan, plan_sha256"
     };
 }
@@ -54,7 +54,7 @@ impl Catalog {
         &self,
         scope: &Scope,
         job: NewJob,
-        items: Vec<JobItem>,
+        items: Vec<NewJobItem>,
         failures: Vec<JobFailure>,
         deed: impl Into<Deed<Job>>,
     ) -> Result<Written<Job>> {
@@ -63,7 +63,6 @@ impl Catalog {
             let reason = format!("is longer than {} bytes; ask for less at once", limits::JOB_SPEC_BYTES_MAX);
             return Err(CatalogError::Invalid { what: "what a job is to do", reason });
         }
-        let items = job_items::compress(items).await?;
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let id = insert(&mut tx, &tenant, &job, None, &deed.draft).await?;
@@ -168,17 +167,27 @@ impl Catalog {
 
     /// The tenant's jobs, the newest first.
     pub async fn jobs(&self, scope: &Scope, limit: usize) -> Result<Vec<Job>> {
+        self.jobs_after(scope, None, limit).await.map(|page| page.items)
+    }
+
+    /// The tenant's jobs that were asked for before `after`, the newest first.
+    pub async fn jobs_after(&self, scope: &Scope, after: Option<&JobId>, limit: usize) -> Result<Page<Job>> {
+        let limit = page::limit(limit);
         let mut tx = self.store.read(scope).await?;
         let rows = sql(concat!(
             "SELECT ",
             job_columns!(),
-            " FROM jobs WHERE tenant = $1 ORDER BY created_at DESC, job DESC LIMIT $2"
+            " FROM jobs WHERE tenant = $1
+                AND ($2 = '' OR (created_at, job) < (SELECT j.created_at, j.job FROM jobs j WHERE j.tenant = $1 AND j.job = $2))
+              ORDER BY created_at DESC, job DESC LIMIT $3"
         ))
         .bind(scope.tenant().as_str())
-        .bind(long(page::limit(limit) as u64))
+        .bind(after.map(JobId::as_str).unwrap_or_default())
+        .bind(long(limit as u64 + 1))
         .fetch_all(&mut tx)
         .await?;
-        rows.iter().map(job_of).collect()
+        let jobs: Result<Vec<Job>> = rows.iter().map(job_of).collect();
+        Ok(jobs?.into_page(limit, |job| job.id.to_string()))
     }
 
     /// The documents that a job could not do, after `after`, by their names. A job keeps a bounded number of them.
@@ -399,6 +408,7 @@ pub(super) fn job_of(row: &Row) -> Result<Job> {
         run,
         failed_documents: row.u64("failed_documents")?,
         approval,
+        ordered_by: row.text("ordered_by")?,
         retry_of: row.name_or_null("retry_of")?,
         note: row.text("note")?,
         created_at: row.time("created_at")?,

@@ -82,6 +82,38 @@ impl Catalog {
         rows.iter().map(|row| row.name("document")).collect()
     }
 
+    /// The deleted documents of a source that nobody purged, after `after`, at most so many.
+    pub async fn deleted_of_source(
+        &self,
+        scope: &Scope,
+        source: &str,
+        after: Option<DocNo>,
+        limit: usize,
+    ) -> Result<Vec<(DocNo, DocumentId)>> {
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT doc, document FROM documents
+             WHERE tenant = $1 AND live = 0 AND purged_at IS NULL AND source = $2 AND doc > $3 ORDER BY doc LIMIT $4")
+        .bind(scope.tenant().as_str())
+        .bind(source)
+        .bind(after.map_or(-1, |after| i64::from(after.0)))
+        .bind(long(limit as u64))
+        .fetch_all(&mut tx)
+        .await?;
+        rows.iter().map(|row| Ok((DocNo(row.u32("doc")?), row.name("document")?))).collect()
+    }
+
+    /// How many those are.
+    pub async fn deleted_of_source_count(&self, scope: &Scope, source: &str) -> Result<u64> {
+        let mut tx = self.store.read(scope).await?;
+        let row = sql("SELECT count(*) AS documents FROM documents
+             WHERE tenant = $1 AND live = 0 AND purged_at IS NULL AND source = $2")
+        .bind(scope.tenant().as_str())
+        .bind(source)
+        .fetch_one(&mut tx)
+        .await?;
+        row.u64("documents")
+    }
+
     /// Purges of the tenant that were begun and are not finished, the earliest first; not necessarily all.
     pub async fn pending_purges(&self, scope: &Scope) -> Result<Vec<PendingPurge>> {
         let mut tx = self.store.read(scope).await?;

@@ -115,6 +115,22 @@ impl Catalog {
         rows.iter().map(|row| row.name("tenant")).collect()
     }
 
+    /// How many writes there were of all tenants together, which is cheap to ask and changes with every write.
+    pub async fn seq_sum(&self) -> Result<u64> {
+        let mut tx = self.store.read(Reach::Installation).await?;
+        let row = sql("SELECT CAST(coalesce(sum(seq), 0) AS BIGINT) AS seqs FROM tenants").fetch_one(&mut tx).await?;
+        row.u64("seqs")
+    }
+
+    /// How far each tenant is that is not gone.
+    pub async fn seqs(&self) -> Result<Vec<(TenantId, Seq)>> {
+        let mut tx = self.store.read(Reach::Installation).await?;
+        let rows = sql("SELECT tenant, seq FROM tenants WHERE state IN ('active', 'suspended')")
+            .fetch_all(&mut tx)
+            .await?;
+        rows.iter().map(|row| Ok((row.name("tenant")?, Seq(row.u64("seq")?)))).collect()
+    }
+
     /// The door's look-up, before there is a scope: whether a tenant is served, and how much it may.
     pub async fn standing(&self, tenant: &TenantId) -> Result<Option<Standing>> {
         let mut tx = self.store.read(tenant).await?;
