@@ -74,6 +74,7 @@ impl Place {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// So many seconds after the last time.
+    #[serde(rename = "every_s")]
     EverySeconds(u64),
     /// At the times of a cron expression of five fields, in UTC.
     Cron(String),
