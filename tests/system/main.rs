@@ -41,6 +41,7 @@ mod remote_model;
 #[cfg(test)]
 mod rerank;
 #[cfg(test)]
+mod sources;
 mod start;
 #[cfg(test)]
 mod tenants;

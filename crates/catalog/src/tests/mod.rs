@@ -39,6 +39,7 @@ mod purge;
 mod quotas;
 mod removal;
 mod seq;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::path::Path;
