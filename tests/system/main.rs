@@ -42,6 +42,7 @@ mod remote_model;
 mod rerank;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod tenants;

@@ -261,7 +261,8 @@ impl Syncing<'_> {
             reason: wanted.reason.clone(),
         };
         let is_known = |known: &SourceItem| (known.bytes_sha256, known.said_sha256) == (Some(wanted.sha), Some(wanted.said));
-        if let Some(current) = current.as_ref()
+        // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
+        if let Some(current) = current.as_ref().filter(|_| !self.order.again)
             && current.bytes_sha256 == wanted.sha
             && current.has_chunks(self.ingest.recipe())
             && known.is_some_and(is_known)
@@ -272,9 +273,14 @@ impl Syncing<'_> {
                 uri: fetched.uri.clone(),
                 attributes: fetched.attributes.clone(),
                 source: Some(self.name.to_string()),
-                modified_at: fetched.modified_at,
+                // A file that was touched was not changed.
+                modified_at: current.modified_at.or(fetched.modified_at),
                 acl: wanted.acl.clone(),
             };
+            let said = (&restated.uri, &restated.attributes, restated.modified_at, &restated.acl);
+            if said == (&current.uri, &current.attributes, current.modified_at, &current.acl) {
+                return Ok(Done::of(id, Became::Unchanged, Some(note)));
+            }
             if let Some(change) = self.restate(restated).await? {
                 let became = if change == Change::None { Became::Unchanged } else { Became::Restated };
                 return Ok(Done::of(id, became, Some(note)));

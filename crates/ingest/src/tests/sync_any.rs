@@ -115,7 +115,11 @@ async fn play(world: &World, acts: &[Act]) {
                 memory.break_after(Some(*after));
                 let job = world.sync().await;
                 memory.break_after(None);
-                assert_eq!(job.state, JobState::Failed, "{job:?}");
+                if job.state == JobState::Succeeded {
+                    // It came to its end before it would have broken off.
+                    continue;
+                }
+                assert!(job.error.as_ref().is_some_and(|error| error.contains("broke off")), "{job:?}");
                 let after = live(world).await;
                 // What the source itself says was moved is at its new place; nothing is fewer.
                 assert!(after.len() >= before.len(), "{before:?} became {after:?} by a look that broke off");
