@@ -25,6 +25,8 @@ mod history;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod mcp;
 #[cfg(test)]
 mod models;
@@ -49,3 +51,5 @@ mod tenants;
 #[cfg(test)]
 mod verify;
 mod words;
+#[cfg(test)]
+mod workers;

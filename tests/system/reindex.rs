@@ -148,7 +148,7 @@ fn assert_progress(events: &[(String, Value)], job: &str) {
 #[tokio::test]
 async fn a_second_job_is_a_conflict_and_a_cancelled_one_leaves_all_as_it_was() {
     let home = Home::new();
-    let server = home.start().await;
+    let server = home.serve().variable("CATENA_JOBS_AT_ONCE", 1).start().await;
     let busy = server.tenant("busy").await;
     gates(&busy).await;
     let waiting = server.tenant("waiting").await;

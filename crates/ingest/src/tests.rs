@@ -1,6 +1,7 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
 mod history;
+mod jobs;
 mod sync;
 mod sync_any;
 
@@ -75,12 +76,21 @@ struct Life {
 
 impl Life {
     async fn begin(folder: &TempDir) -> Self {
+        Self::with(folder, |ingest| ingest).await
+    }
+
+    /// The life of a worker beside the service that has the index.
+    async fn begin_beside(folder: &TempDir) -> Self {
+        Self::with(folder, Ingest::beside_the_index).await
+    }
+
+    async fn with(folder: &TempDir, kind: impl FnOnce(Ingest) -> Ingest) -> Self {
         let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
         let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
-        let ingest =
-            Ingest::new(catalog.clone(), embedder(), Formats::default(), Arc::clone(&index), compute.clone(), compute);
-        Self { ingest, catalog, index }
+        let (formats, merges) = (Formats::default(), compute.clone());
+        let ingest = Ingest::new(catalog.clone(), embedder(), formats, Arc::clone(&index), compute, merges);
+        Self { ingest: kind(ingest), catalog, index }
     }
 
     async fn make_tenant(&self, recipe: &RecipeId) {

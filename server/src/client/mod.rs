@@ -10,6 +10,7 @@ mod connection;
 mod documents;
 mod explain;
 mod groups;
+mod import;
 mod ingest;
 mod jobs;
 mod keys;
@@ -47,6 +48,8 @@ pub(crate) enum ClientCommand {
     Quarantine(quarantine::QuarantineArguments),
     /// Write a folder of documents, or one document, into a tenant.
     Ingest(ingest::IngestArguments),
+    /// Write and delete many documents out of one file, as a job.
+    Import(import::ImportArguments),
     /// Read, list and delete documents, and change who may see them.
     #[command(subcommand)]
     Document(documents::DocumentCommand),
@@ -61,7 +64,7 @@ pub(crate) enum ClientCommand {
     Source(sources::SourceCommand),
     /// Build a tenant's index anew from its stored texts, while searches go on.
     Reindex(jobs::ReindexArguments),
-    /// List, show, follow and cancel background jobs.
+    /// List, show, follow, pause, resume, cancel, approve and try again background jobs.
     #[command(subcommand)]
     Job(jobs::JobCommand),
     /// Export and check the audit record.
@@ -89,6 +92,7 @@ pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
         ClientCommand::Label(command) => labels::run(command).await,
         ClientCommand::Quarantine(arguments) => quarantine::run(arguments).await,
         ClientCommand::Ingest(arguments) => ingest::run(arguments).await,
+        ClientCommand::Import(arguments) => import::run(arguments).await,
         ClientCommand::Document(command) => documents::run(command).await,
         ClientCommand::Search(arguments) => search::search(*arguments).await,
         ClientCommand::Context(arguments) => search::context(*arguments).await,

@@ -3,13 +3,15 @@
 //! Promises: an item leaves in the transaction that does it, so that it is done once, whoever is killed when; one that
 //! failed stays for a retry, for some days. Does not: know what an item holds.
 
+use std::collections::BTreeMap;
+
 use catena_access::Scope;
 use catena_domain::{JobId, TenantId, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{JobItem, NewJobItem};
-use crate::store::{Connection, in_task, sql};
+use crate::model::{JobFailure, JobItem, NewJobItem};
+use crate::store::{Connection, in_task, sql, sql_made};
 use crate::tables::codec::{corrupt, long};
 use crate::tables::{job_runs, page};
 
@@ -18,6 +20,8 @@ const ZSTD_LEVEL: i32 = 3;
 const ITEM_BYTES_MAX: usize = 2 * limits::DOCUMENT_BODY_BYTES_MAX;
 /// What a list of items holds at most, in bytes, but for its first.
 const LIST_BYTES_MAX: usize = limits::DOCUMENT_BODY_BYTES_MAX;
+/// Rows that one statement stores.
+const ROWS_PER_STATEMENT: usize = 100;
 /// Jobs whose items one round forgets.
 const JOBS_PER_ROUND: i64 = 16;
 
@@ -92,16 +96,45 @@ impl Catalog {
 }
 
 pub(super) async fn write(connection: &mut Connection, tenant: &TenantId, id: &JobId, items: &[NewJobItem]) -> Result<()> {
-    for item in items {
-        sql("INSERT INTO job_items (tenant, job, item, document, zstd) VALUES ($1, $2, $3, $4, $5)")
-            .bind(tenant.as_str())
-            .bind(id.as_str())
-            .bind(long(item.item))
-            .bind(item.document.as_str())
-            .bind(item.zstd.as_slice())
-            .execute(connection)
-            .await?;
+    for some in items.chunks(ROWS_PER_STATEMENT) {
+        let rows: Vec<String> =
+            (0..some.len()).map(|at| 3 + at * 3).map(|at| format!("($1, $2, ${at}, ${}, ${})", at + 1, at + 2)).collect();
+        let text = format!("INSERT INTO job_items (tenant, job, item, document, zstd) VALUES {}", rows.join(", "));
+        let statement = sql_made(text).bind(tenant.as_str()).bind(id.as_str());
+        let bound = some.iter().fold(statement, |statement, item| {
+            statement.bind(long(item.item)).bind(item.document.as_str()).bind(item.zstd.as_slice())
+        });
+        bound.execute(connection).await?;
     }
+    Ok(())
+}
+
+/// Notes what is known from the beginning not to be writable: each document once, and beyond a number counted alone.
+pub(super) async fn refuse(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    id: &JobId,
+    failures: Vec<JobFailure>,
+) -> Result<()> {
+    let failures: BTreeMap<String, String> =
+        failures.into_iter().map(|failure| (job_runs::cut(&failure.document), job_runs::cut(&failure.reason))).collect();
+    let listed: Vec<_> = failures.iter().take(usize::try_from(limits::JOB_FAILURES_MAX).unwrap_or(usize::MAX)).collect();
+    for some in listed.chunks(ROWS_PER_STATEMENT) {
+        let rows: Vec<String> =
+            (0..some.len()).map(|at| 3 + at * 2).map(|at| format!("($1, $2, ${at}, ${})", at + 1)).collect();
+        let text = format!("INSERT INTO job_failures (tenant, job, document, reason) VALUES {}", rows.join(", "));
+        let statement = sql_made(text).bind(tenant.as_str()).bind(id.as_str());
+        let bound = some.iter().fold(statement, |statement, (document, reason)| {
+            statement.bind(document.as_str()).bind(reason.as_str())
+        });
+        bound.execute(connection).await?;
+    }
+    sql("UPDATE jobs SET failed_documents = $3 WHERE tenant = $1 AND job = $2")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(long(failures.len() as u64))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -337,7 +337,7 @@ pub(super) async fn hold(connection: &mut Connection, tenant: &TenantId, id: &Jo
 }
 
 /// Notes a document that failed, once.
-pub(super) async fn note_failure(
+async fn note_failure(
     connection: &mut Connection,
     tenant: &TenantId,
     id: &JobId,
@@ -387,7 +387,7 @@ fn until(now: Timestamp, lease: &std::time::Duration) -> Timestamp {
 }
 
 /// Notes and reasons are for people; nobody reads a long one.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(limits::ATTRIBUTE_BYTES_MAX)].to_owned()
 }
 

@@ -67,9 +67,7 @@ impl Catalog {
             let mut tx = store.write(&tenant).await?;
             let id = insert(&mut tx, &tenant, &job, None, &deed.draft).await?;
             job_items::write(tx.connection(), &tenant, &id, &items).await?;
-            for failure in &failures {
-                job_runs::note_failure(tx.connection(), &tenant, &id, failure).await?;
-            }
+            job_items::refuse(tx.connection(), &tenant, &id, failures).await?;
             ended(tx, &tenant, &id, deed).await
         })
         .await

@@ -44,7 +44,7 @@ pub use verify::verify_record;
 /// What tests inside this crate reach for.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use super::codec::sha256;
+    pub(crate) use super::codec::{hex, sha256};
     pub(crate) use super::documents::put;
     pub(crate) use super::removal::TABLES;
 }

@@ -37,7 +37,7 @@ async fn furnished(on: On) -> Home {
         }
         let revoked = KeyId::new(&format!("revoked{tenant}")).unwrap();
         catalog.revoke_key(&scope, &revoked, draft("revoke")).await.unwrap();
-        catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
+        request_import(catalog, &scope, tenant).await;
         catalog.create_generation(&scope, &recipe(), 4).await.unwrap();
         audit::ask(catalog, &scope).await;
     }
@@ -75,7 +75,13 @@ async fn picture(catalog: &Catalog, tenant_id: &str, leaves: usize) -> Vec<Strin
     show("directory", &directory(catalog, tenant_id, "cem").await);
     show("live", &catalog.live_changes(&service, Seq(0)).await.unwrap());
     show("index", &catalog.index_changes(&service, &recipe(), Seq(0), 1_000).await.unwrap());
-    show("jobs", &catalog.jobs(&scope, 10).await.unwrap());
+    for job in catalog.jobs(&scope, 10).await.unwrap() {
+        show("failures", &catalog.job_failures(&scope, &job.id, None, 10).await.unwrap());
+        for item in catalog.job_items(&scope, &job.id, 10).await.unwrap() {
+            show("item", &(item.item, item.document, item.content));
+        }
+        show("job", &job);
+    }
     show("context", &catalog.context(&scope, &ContextId::new("ctx_1").unwrap()).await.unwrap());
     for leaf in catalog.leaves(&scope, 0, leaves).await.unwrap() {
         show("leaf", &String::from_utf8(leaf.bytes));

@@ -50,6 +50,9 @@ async fn everything(catalog: &Catalog, tenant_id: &str, names: &Names) -> Vec<St
     ];
     for job in &names.jobs {
         seen.push(show("job", catalog.job(&scope, job).await));
+        seen.push(show("failures", catalog.job_failures(&scope, job, None, 100).await));
+        let items = catalog.job_items(&scope, job, 100).await;
+        seen.push(show("items", items.map(|items| items.into_iter().map(|item| item.document).collect::<Vec<_>>())));
     }
     for context in &names.contexts {
         seen.push(show("context", catalog.context(&scope, context).await));
@@ -83,7 +86,7 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
     catalog.put_group(&scope, &group(&mark("around")), around, draft("group.put")).await.unwrap();
     let hidden = NewDocument { acl: Acl::unknown(&mark("why")), ..document("hidden", "nobody sees this") };
     put(catalog, &scope, hidden).await;
-    names.jobs.push(catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap().value.id);
+    names.jobs.push(request_import(catalog, &scope, &mark("import")).await);
     let context = ContextId::new(&format!("ctx_{tenant_id}")).unwrap();
     names.contexts.push(context.clone());
     let context =
@@ -130,7 +133,13 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     catalog.put_labels(&globex, &[], draft("labels")).await.unwrap();
     assert!(catalog.put_group(&globex, &group("own"), of(&["group:eng"]), draft("group")).await.is_err());
     assert!(catalog.delete_group(&globex, &group("eng"), draft("group")).await.unwrap().is_none());
-    assert!(catalog.cancel_job(&globex, &names.jobs[0], draft("cancel")).await.unwrap().is_none());
+    let job = &names.jobs[0];
+    assert!(catalog.cancel_job(&globex, job, draft("cancel")).await.unwrap().is_none());
+    assert!(catalog.pause_job(&globex, job, draft("pause")).await.unwrap().is_none());
+    assert!(catalog.resume_job(&globex, job, draft("resume")).await.unwrap().is_none());
+    assert!(catalog.approve_job(&globex, job, [0; 32], draft("approve")).await.unwrap().is_none());
+    assert!(catalog.refuse_job(&globex, job, draft("refuse")).await.unwrap().is_none());
+    assert!(catalog.retry_job(&globex, job, draft("retry")).await.unwrap().is_none());
     assert!(catalog.promote_generation(&globex, &names.generations[0], draft("promote")).await.is_err());
     catalog.forget_generation(&globex, &names.generations[0]).await.unwrap();
     catalog.drop_derived(&globex, &recipe()).await.unwrap();

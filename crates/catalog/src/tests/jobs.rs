@@ -37,7 +37,7 @@ async fn whoever_lost_the_lease_changes_nothing_more(on: On) {
     let home = on.home_with_tenants().await;
     enqueue(&home, "acme").await.unwrap();
     let (tenant, job, old) = parts(&home.catalog).await;
-    home.catalog.release_leases().await.unwrap();
+    let_go(&home).await;
     let (_, again, new) = parts(&home.catalog).await;
     assert_eq!((again.id.clone(), new.attempt), (job.id.clone(), old.attempt + 1));
     let scope = Scope::service(&tenant);
@@ -72,7 +72,7 @@ async fn a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_report
     enqueue(&home, "acme").await.unwrap();
     let (_, job, _) = parts(&home.catalog).await;
     home.catalog.cancel_job(&scope, &job.id, draft("cancel")).await.unwrap();
-    home.catalog.release_leases().await.unwrap();
+    let_go(&home).await;
     let released = home.catalog.job(&scope, &job.id).await.unwrap().unwrap();
     assert_eq!(released.state, JobState::Cancelled, "a cancelled job came back after a restart");
 }

@@ -36,6 +36,7 @@ mod keys;
 mod labels;
 mod once;
 mod purge;
+mod queue;
 mod quotas;
 mod removal;
 mod seq;
@@ -48,7 +49,7 @@ use catena_access::scope::{Concerned, Directory, Entry};
 use catena_access::{Acl, Credential, KeyHash, OnBehalf, Operator, Right, Rights, Scope};
 use catena_audit::Draft;
 use catena_domain::{
-    DocNo, DocumentId, GroupName, KeyId, Label, RecipeId, RequestKey, Span, TenantId, UserName, VersionNo,
+    DocNo, DocumentId, GroupName, JobId, KeyId, Label, RecipeId, RequestKey, Span, TenantId, UserName, VersionNo,
 };
 use half::f16;
 use tempfile::TempDir;
@@ -117,6 +118,22 @@ pub(crate) fn taking() -> Taking {
 pub(crate) async fn parts(catalog: &Catalog) -> (TenantId, Job, Lease) {
     let claimed = catalog.claim_job(&taking()).await.unwrap().unwrap();
     (claimed.tenant, claimed.job, claimed.lease)
+}
+
+/// An import that has a line to write and one that cannot be written.
+pub(crate) async fn request_import(catalog: &Catalog, scope: &Scope, mark: &str) -> JobId {
+    let item = NewJobItem::pack(1, &format!("{mark} item"), format!("{mark} content").as_bytes()).unwrap();
+    let failure = JobFailure { document: "line 2".into(), reason: format!("{mark} reason") };
+    let new = NewJob::of(JobKind::Import);
+    catalog.enqueue_import(scope, new, vec![item], vec![failure], draft("import")).await.unwrap().value.id
+}
+
+/// Lets others have every job, as if its worker had been silent for long.
+pub(crate) async fn let_go(home: &Home) {
+    let mut tx = home.catalog.store.write(crate::store::Reach::Installation).await.unwrap();
+    crate::store::sql("UPDATE jobs SET lease_until = 0 WHERE state = 'running'").execute(tx.connection()).await.unwrap();
+    tx.commit().await.unwrap();
+    home.catalog.release_leases().await.unwrap();
 }
 
 /// So many documents are done, of so many.

@@ -51,7 +51,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
     catalog.purge_document(&scope, &id("d4"), Expect::Any, draft("purge")).await.unwrap().unwrap();
     let key = NewKey { name: "qkeyname".into(), ..new_key(&format!("k{tenant_id}")) };
     catalog.create_key(&scope, key, draft("key.create")).await.unwrap();
-    catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
+    request_import(catalog, &scope, "qimport").await;
     catalog.create_generation(&scope, &recipe(), 4).await.unwrap();
     audit::ask(catalog, &scope).await;
     change(home, TenantChange { name: Some("qname".into()), ..TenantChange::default() }).await.unwrap();

@@ -1,0 +1,161 @@
+//! Imports, purges of many, and workers without an index.
+
+use std::collections::BTreeMap;
+
+use catena_catalog::{Job, JobState};
+
+use super::*;
+use crate::{Import, ImportChange, Purging};
+
+const LINES: usize = 9;
+
+fn write(id: &str, text: &str) -> ImportChange {
+    ImportChange::Write(Box::new(submission(id, text)))
+}
+
+/// An import with a line that deletes, one that nobody can read, and two about one document.
+fn lines() -> Import {
+    let mut import = Import::default();
+    let torn = Submission { format: Format::Pdf, ..submission("torn.md", "Not a PDF at all.") };
+    let mut changes: Vec<ImportChange> =
+        (0..LINES - 4).map(|at| write(&format!("{at}.md"), &format!("# Page {at}\n\nA page about {at} herons."))).collect();
+    changes.push(write("twice.md", "The first text."));
+    changes.push(ImportChange::Delete(DocumentId::new("old.md").unwrap()));
+    changes.push(write("twice.md", "The second text."));
+    changes.push(ImportChange::Write(Box::new(torn)));
+    for (at, change) in changes.iter().enumerate() {
+        import.add(at as u64 + 1, change).unwrap();
+    }
+    import.refuse(LINES as u64 + 1, None, "is no JSON");
+    import
+}
+
+impl Life {
+    async fn job(&self, job: &Job) -> Job {
+        self.catalog.job(&writer(), &job.id).await.unwrap().unwrap()
+    }
+
+    /// What is there: each document's text, or nothing where it is deleted.
+    async fn texts(&self) -> BTreeMap<String, (u32, String)> {
+        let mut texts = BTreeMap::new();
+        for row in self.catalog.documents(&writer(), None, 500).await.unwrap().items {
+            let document = self.catalog.document(&writer(), &row.id).await.unwrap().unwrap();
+            texts.insert(row.id.to_string(), (document.versions, document.text));
+        }
+        texts
+    }
+}
+
+#[tokio::test]
+async fn an_import_writes_each_line_once_and_names_those_it_cannot_write() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    life.put("old.md", "On its way out.", Freshness::Durable).await;
+    let job = life.ingest.request_import(&writer(), lines(), draft()).await.unwrap().value;
+    assert!(life.run_next_job().await);
+    let job = life.job(&job).await;
+    let total = LINES as u64 + 1;
+    assert_eq!((job.state, job.failed_documents), (JobState::Succeeded, 2), "{job:?}");
+    assert_eq!((job.tally.documents.done, job.tally.documents.total), (total, total));
+    assert!(job.tally.chunks.done >= 6 && job.tally.tokens.done > job.tally.chunks.done, "{:?}", job.tally);
+    let texts = life.texts().await;
+    assert_eq!(texts["twice.md"], (2, "The second text.".to_owned()));
+    assert!(!texts.contains_key("old.md") && !texts.contains_key("torn.md"));
+    assert_eq!(texts.len(), LINES - 3);
+    let failures = life.catalog.job_failures(&writer(), &job.id, None, 10).await.unwrap().items;
+    let failed: Vec<&str> = failures.iter().map(|failure| failure.document.as_str()).collect();
+    assert_eq!(failed, ["line 10", "torn.md"]);
+    assert!(failures[1].reason.starts_with("line 9: "), "{failures:?}");
+
+    // What failed is tried again alone, and fails again.
+    let again = life.catalog.retry_job(&writer(), &job.id, draft()).await.unwrap().unwrap().value;
+    assert!(life.run_next_job().await);
+    let again = life.job(&again).await;
+    assert_eq!((again.tally.documents.total, again.failed_documents), (1, 1));
+    assert_eq!(life.texts().await, texts);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn an_import_that_is_put_back_at_any_step_ends_as_one_that_was_not() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    life.put("old.md", "On its way out.", Freshness::Durable).await;
+    let job = life.ingest.request_import(&writer(), lines(), draft()).await.unwrap().value;
+    // A worker that is told to stop before it begins stops at its first step, each time.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    for _ in 0..3 {
+        assert!(life.ingest.run_next_job(&Workers::default(), &stop).await.unwrap());
+        assert_eq!(life.job(&job).await.state, JobState::Queued);
+    }
+    life.catalog.pause_job(&writer(), &job.id, draft()).await.unwrap().unwrap();
+    assert!(!life.run_next_job().await, "a paused job ran");
+    life.catalog.resume_job(&writer(), &job.id, draft()).await.unwrap().unwrap();
+    assert!(life.run_next_job().await);
+    assert_eq!(life.job(&job).await.state, JobState::Succeeded);
+    assert_eq!(life.texts().await.len(), LINES - 3);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_purge_of_many_takes_what_is_deleted_and_names_what_is_not() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    for id in ["a.md", "b.md", "c.md", "live.md"] {
+        let from = Submission { source: Some("wiki".into()), ..submission(id, &format!("A page called {id}.")) };
+        life.ingest.put(&writer(), from, Freshness::Searchable, draft()).await.unwrap();
+    }
+    for id in ["a.md", "b.md", "c.md"] {
+        life.ingest.delete(&writer(), &DocumentId::new(id).unwrap(), Expect::Any, draft()).await.unwrap();
+    }
+    let ids = Purging::Ids(vec!["a.md".into(), "live.md".into(), "never-there.md".into()]);
+    let job = life.ingest.request_purge(&writer(), ids, draft()).await.unwrap().value;
+    assert!(life.run_next_job().await);
+    let job = life.job(&job).await;
+    assert_eq!((job.state, job.tally.documents.done, job.failed_documents), (JobState::Succeeded, 3, 1));
+    let failures = life.catalog.job_failures(&writer(), &job.id, None, 10).await.unwrap().items;
+    assert_eq!(failures[0].document, "live.md");
+    assert!(failures[0].reason.contains("delete it first"), "{failures:?}");
+
+    let job = life.ingest.request_purge(&writer(), Purging::Source("wiki".into()), draft()).await.unwrap().value;
+    assert!(life.run_next_job().await);
+    let job = life.job(&job).await;
+    assert_eq!((job.state, job.tally.documents.total, job.failed_documents), (JobState::Succeeded, 2, 0));
+    assert_eq!(life.catalog.pending_purges(&writer()).await.unwrap(), []);
+    assert_eq!(life.texts().await.keys().collect::<Vec<_>>(), ["live.md"]);
+    assert_eq!(life.indexed().await.1, 1, "rows of purged documents are still in the index");
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_without_the_index_cuts_and_embeds_and_hands_the_building_over() {
+    let folder = TempDir::new().unwrap();
+    let mut life = Life::begin(&folder).await;
+    life.make_tenant(&RecipeId::new("an-older-recipe").unwrap()).await;
+    let put = life.put("a.md", &handbook("Rule 5 says"), Freshness::Durable).await;
+    life.end().await;
+    life = Life::begin_beside(&folder).await;
+    let scope = Scope::service(&tenant());
+    let job = life.ingest.request_reindex(&scope, draft()).await.unwrap().value;
+    assert!(life.run_next_job().await);
+    assert_eq!(life.job(&job).await.state, JobState::Queued);
+    assert!(!life.run_next_job().await, "a worker took what needs an index that it does not have");
+    assert_ne!(&life.catalog.live_generation(&scope).await.unwrap().recipe, life.ingest.recipe());
+    life.end().await;
+    life = Life::begin(&folder).await;
+    assert!(life.run_next_job().await);
+    assert_eq!(life.job(&job).await.state, JobState::Succeeded);
+    assert_eq!(&life.catalog.live_generation(&scope).await.unwrap().recipe, life.ingest.recipe());
+    assert_eq!(life.indexed().await, (put.seq.unwrap(), put.chunks_total));
+    life.end().await;
+}
+
+#[test]
+fn a_held_job_keeps_its_plan() {
+    let held = crate::progress::Interrupted::Held { plan: "{}".into() };
+    assert!(format!("{held:?}").contains("{}"));
+}
