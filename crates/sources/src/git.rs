@@ -12,8 +12,6 @@
 mod blobs;
 mod command;
 mod listing;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -7,8 +7,6 @@
 //! but for its code, since it may hold signatures. Does not: write, or look at older versions of objects.
 
 mod open;
-#[cfg(test)]
-mod tests;
 
 use std::error::Error;
 use std::fmt;

@@ -15,8 +15,6 @@ mod page;
 mod remembered;
 mod robots;
 mod sitemap;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -114,11 +112,10 @@ impl WebSource {
 
 impl Site {
     async fn looked(self: Arc<Self>, emit: Emit) -> Result<Ended, SourceError> {
-        let old = match self.remembered() {
-            Some(old) => old,
-            None => Arc::new(Remembered::open(self.folder.as_ref(), &self.under).await),
-        };
+        let old = self.known().await;
         self.asking.forget().await;
+        // What an earlier look read says nothing any more about what is there.
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Held::default();
         let mut crawl = Crawl::new(&self, &emit, &old);
         let ended = crawl.run().await;
         let mut new = crawl.new;
@@ -133,8 +130,15 @@ impl Site {
         ended.map(|()| Ended { coverage: Coverage::Everything, cursor: None })
     }
 
-    fn remembered(&self) -> Option<Arc<Remembered>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What earlier looks learnt, of this source or of one before a restart.
+    async fn known(&self) -> Arc<Remembered> {
+        let held = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(held) = held {
+            return held;
+        }
+        let read = Arc::new(Remembered::open(self.folder.as_ref(), &self.under).await);
+        let mut held = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(held.get_or_insert(read))
     }
 
     fn keep(&self, name: &str, body: Body) {
@@ -160,15 +164,11 @@ impl Site {
         if let Some(body) = self.take(id, &item.tag) {
             return Ok(self.document(item, known_tag, body));
         }
-        let page = self.remembered().and_then(|remembered| remembered.pages.get(id).cloned());
-        let scheme = page.as_ref().map_or("https", |page| page.scheme.as_str()).to_owned();
-        let url = address::of_id(&item.id, &scheme).filter(|url| self.asking.bounds.want(url));
-        let url = match url {
-            Some(url) => url,
-            None => address::of_id(&item.id, "http")
-                .filter(|url| self.asking.bounds.want(url))
-                .ok_or_else(|| SourceError::document("its address is outside what the source wants"))?,
-        };
+        let page = self.known().await.pages.get(id).cloned();
+        let scheme = page.as_ref().map(|page| page.scheme.as_str());
+        let url = scheme.and_then(|scheme| address::of_id(&item.id, scheme)).filter(|url| self.asking.bounds.want(url));
+        let url = url.or_else(|| self.asking.bounds.of_id(&item.id));
+        let url = url.ok_or_else(|| SourceError::document("its address is outside what the source wants"))?;
         // A conditional answer is of use only about the version that the caller has.
         let known = page.filter(|page| page.kept.as_ref().map(|kept| kept.tag.as_str()) == known_tag);
         match self.asking.ask(&url, Within::Bounds, |_| known.clone()).await? {
@@ -204,7 +204,7 @@ impl Site {
             return Fetch::Unchanged;
         }
         let (access, attributes) = self.decider.decide(item.id.as_str(), Said::default());
-        let uri = self.scheme_of(&item.id).map(|url| url.to_string());
+        let uri = self.asking.bounds.of_id(&item.id).map(|url| url.to_string());
         let fetched = Fetched {
             bytes: body.bytes,
             content_type: Some(body.content_type),
@@ -215,13 +215,6 @@ impl Site {
             access,
         };
         Fetch::Document { fetched, tag: body.tag }
-    }
-
-    /// The address of an id, under the scheme that the description wants there.
-    fn scheme_of(&self, id: &catena_domain::DocumentId) -> Option<Url> {
-        let urls = ["https", "http"].into_iter().filter_map(|scheme| address::of_id(id, scheme));
-        let mut urls = urls.filter(|url| self.asking.bounds.want(url));
-        urls.next()
     }
 }
 

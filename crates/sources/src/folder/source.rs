@@ -4,7 +4,6 @@
 //! is gone, that is empty, or of which a part cannot be read ends the look with an error, so that a disk which is not
 //! mounted deletes nothing. Does not: look at contents, but for files changed a moment ago, whose time says too little.
 
-use std::fmt::Write as _;
 use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -169,7 +168,8 @@ impl FolderSource {
                 continue;
             }
             let tag = tag(&after, || Some(bytes.clone()));
-            if known_tag == Some(tag.as_str()) {
+            // What was new when it became known may have aged since, and its tag with it.
+            if known_tag.is_some_and(|known| known == signs(&after) || known == with_hash(&signs(&after), &bytes)) {
                 return Ok(Fetch::Unchanged);
             }
             let said = if now.decider.lets_documents_speak() && has_front_matter(id) {
@@ -234,21 +234,22 @@ fn skipped(name: String, reason: &str) -> Event {
 }
 
 /// What shows that a file is another one, or was written to.
-fn signs(facts: &Metadata) -> (u64, u64, i64, i64, i64, i64) {
-    (facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec())
+fn signs(facts: &Metadata) -> String {
+    format!("{}.{:09}-{}-{}", facts.mtime(), facts.mtime_nsec(), facts.len(), facts.ino())
+}
+
+fn with_hash(signs: &str, bytes: &[u8]) -> String {
+    format!("{signs}-{}", &blake3::hash(bytes).to_hex()[..16])
 }
 
 /// The tag of a file: its signs, and the hash of what is in it while a write in the same moment could leave them as they are.
 fn tag(facts: &Metadata, bytes: impl FnOnce() -> Option<Vec<u8>>) -> String {
-    let (inode, length, mtime, mtime_ns, ctime, ctime_ns) = signs(facts);
-    let mut tag = format!("{mtime}.{mtime_ns:09}-{ctime}.{ctime_ns:09}-{length}-{inode}");
-    let changed_us = mtime.max(ctime).saturating_mul(1_000_000);
-    if clock::now().0.saturating_sub(changed_us) < RACY_US
-        && let Some(bytes) = bytes()
-    {
-        let _ = write!(tag, "-{}", &blake3::hash(&bytes).to_hex()[..16]);
+    let signs = signs(facts);
+    let age_us = clock::now().0.saturating_sub(facts.mtime().saturating_mul(1_000_000));
+    if age_us >= RACY_US {
+        return signs;
     }
-    tag
+    bytes().map_or_else(|| signs.clone(), |bytes| with_hash(&signs, &bytes))
 }
 
 fn modified_at(facts: &Metadata) -> Option<Timestamp> {

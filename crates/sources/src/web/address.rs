@@ -15,8 +15,8 @@ use crate::spec::{QueryPolicy, WebSpec};
 /// Which addresses of a site are wanted.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
-    /// Hosts and ports.
-    hosts: BTreeSet<(String, u16)>,
+    /// Schemes, hosts and ports.
+    hosts: BTreeSet<(String, String, u16)>,
     paths: Vec<String>,
     query: QueryPolicy,
     globs: Globs,
@@ -34,12 +34,12 @@ impl Bounds {
             if let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) {
                 let named = spec.hosts.is_empty() || spec.hosts.iter().any(|one| one == host);
                 if named {
-                    hosts.insert((host.to_owned(), port));
+                    hosts.insert((url.scheme().to_owned(), host.to_owned(), port));
                 }
             }
         }
         for host in &spec.hosts {
-            hosts.extend([(host.clone(), 80), (host.clone(), 443)]);
+            hosts.extend([("http", 80), ("https", 443)].map(|(scheme, port)| (scheme.to_owned(), host.clone(), port)));
         }
         let globs = Globs::new(&[], &spec.exclude)?;
         Ok(Self { hosts, paths: spec.paths.clone(), query: spec.query.clone(), globs, origins })
@@ -71,11 +71,17 @@ impl Bounds {
     }
 
     pub(super) fn want(&self, url: &Url) -> bool {
-        let plain = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+        let plain = url.username().is_empty() && url.password().is_none();
         let host = url.host_str().zip(url.port_or_known_default());
-        let here = host.is_some_and(|(host, port)| self.hosts.contains(&(host.to_owned(), port)));
+        let here =
+            host.is_some_and(|(host, port)| self.hosts.contains(&(url.scheme().to_owned(), host.to_owned(), port)));
         let path = self.paths.is_empty() || self.paths.iter().any(|path| url.path().starts_with(path.as_str()));
         plain && here && path && self.globs.want(&name(url))
+    }
+
+    /// The address of a page by its id, if it is wanted.
+    pub(super) fn of_id(&self, id: &DocumentId) -> Option<Url> {
+        ["https", "http"].into_iter().filter_map(|scheme| of_id(id, scheme)).find(|url| self.want(url))
     }
 
     /// Whether the description's credentials may be shown there.

@@ -178,7 +178,8 @@ mod tests {
         let bomb = packed(&vec![b' '; usize::try_from(BYTES_MAX).unwrap() + 1]);
         let many = format!("<urlset>{}</urlset>", "<url><loc>a</loc></url>".repeat(ENTRIES_MAX + 1));
         for (case, bytes, needle) in [
-            ("cut off", &PAGES.as_bytes()[..150], "cut off"),
+            ("cut off in a tag", &PAGES.as_bytes()[..150], "no sitemap"),
+            ("cut off between tags", PAGES.trim_end_matches("<url/></urlset>").as_bytes(), "cut off"),
             ("a packed one cut off", &packed(PAGES.as_bytes())[..60], "damaged"),
             ("a page", b"<html><body>Not found</body></html>".as_slice(), "no sitemap"),
             ("nothing", b"", "no sitemap"),

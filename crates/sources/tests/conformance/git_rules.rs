@@ -1,0 +1,214 @@
+//! What a git repository promises beyond the suite.
+
+use std::path::{Path, PathBuf};
+
+use catena_sources::spec::GitSpec;
+use catena_sources::{AccessSpec, Coverage, Fetch, Source, SourceError, SourceSpec, Surroundings};
+
+use crate::git::{git, place};
+use crate::suite::{look, try_look};
+use crate::{credentials, open, write};
+
+/// A repository on the disk, which the operator allows.
+struct Local {
+    home: tempfile::TempDir,
+    hour: u64,
+}
+
+impl Local {
+    fn new() -> Self {
+        let local = Self { home: tempfile::tempdir().unwrap(), hour: 0 };
+        std::fs::create_dir(local.work()).unwrap();
+        git(&local.work(), &["init", "--quiet", "--initial-branch=main"]);
+        local
+    }
+
+    fn work(&self) -> PathBuf {
+        self.home.path().join("work")
+    }
+
+    fn commit(&mut self, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            self.hour += 1;
+            write(&self.work().join(path), text.as_bytes(), self.hour);
+        }
+        git(&self.work(), &["add", "--all"]);
+        git(&self.work(), &["commit", "--quiet", "--allow-empty", "--message", "change"]);
+    }
+
+    fn spec(&self) -> GitSpec {
+        GitSpec { url: self.work().display().to_string(), ..GitSpec::default() }
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            folders: vec![self.home.path().to_owned()],
+            mirror: Some(self.home.path().join("mirror")),
+            ..Surroundings::default()
+        }
+    }
+
+    fn source(&self, spec: GitSpec) -> Box<dyn Source> {
+        open(&SourceSpec::Git(spec), &credentials(&[]), &self.surroundings())
+    }
+}
+
+fn ids(found: &std::collections::BTreeMap<String, catena_sources::Item>) -> Vec<&str> {
+    found.keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_branch_and_a_folder_of_it_are_followed_and_links_lead_to_the_original() {
+    let mut local = Local::new();
+    local.commit(&[("docs/en/a b.md", "# A"), ("docs/de/a.md", "# A"), ("README.md", "r")]);
+    git(&local.work(), &["branch", "stable"]);
+    local.commit(&[("docs/en/new.md", "n")]);
+    let spec = GitSpec {
+        branch: Some("stable".to_owned()),
+        folder: Some("docs/en".to_owned()),
+        link: Some("https://git.example.org/blob/{branch}/{path}".to_owned()),
+        ..local.spec()
+    };
+    let source = local.source(spec);
+    let seen = look(source.as_ref()).await;
+    assert_eq!(ids(&seen.found), ["a b.md"]);
+    let Fetch::Document { fetched, .. } = source.fetch(&seen.found["a b.md"], None).await.unwrap() else { panic!() };
+    assert_eq!(fetched.uri.as_deref(), Some("https://git.example.org/blob/stable/docs/en/a%20b.md"));
+    for (spec, needle) in [
+        (GitSpec { branch: Some("gone".to_owned()), ..local.spec() }, "gone"),
+        (GitSpec { folder: Some("nowhere".to_owned()), ..local.spec() }, "nowhere"),
+    ] {
+        let error = try_look(local.source(spec).as_ref(), None).await.map(|look| look.found).unwrap_err();
+        assert!(error.to_string().contains(needle), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_rewritten_history_is_compared_by_its_files_and_listed_whole_when_the_old_commit_is_lost() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "a"), ("b.md", "b")]);
+    let source = local.source(local.spec());
+    let first = look(source.as_ref()).await;
+    git(&local.work(), &["checkout", "--quiet", "--orphan", "other"]);
+    local.commit(&[("a.md", "other")]);
+    git(&local.work(), &["branch", "--force", "main", "other"]);
+    git(&local.work(), &["checkout", "--quiet", "main"]);
+    let second = try_look(source.as_ref(), first.cursor.clone()).await.unwrap();
+    assert_eq!((second.coverage, ids(&second.found)), (Coverage::SinceCursor, vec!["a.md"]));
+    std::fs::remove_dir_all(local.home.path().join("mirror")).unwrap();
+    let third = try_look(source.as_ref(), first.cursor).await.unwrap();
+    assert_eq!((third.coverage, ids(&third.found)), (Coverage::Everything, vec!["a.md", "b.md"]));
+}
+
+#[tokio::test]
+async fn other_rules_in_the_repository_or_the_description_are_a_reason_to_list_everything() {
+    let mut local = Local::new();
+    let rules = |who: &str| format!("[[rule]]\npath = '**'\nallow = ['{who}']\n");
+    local.commit(&[("a.md", "a"), ("b.md", "b"), ("access.toml", &rules("everyone"))]);
+    let spec = GitSpec { access: AccessSpec { from_file: true, ..AccessSpec::default() }, ..local.spec() };
+    let source = local.source(spec.clone());
+    let first = look(source.as_ref()).await;
+    local.commit(&[("access.toml", &rules("group:eng"))]);
+    let second = try_look(source.as_ref(), first.cursor.clone()).await.unwrap();
+    assert_eq!((second.coverage, second.found.len()), (Coverage::Everything, 2));
+    assert_ne!(second.found["a.md"].access, first.found["a.md"].access);
+    assert_eq!(second.found["a.md"].tag, first.found["a.md"].tag);
+    let other = local.source(GitSpec { exclude: vec!["b.md".to_owned()], ..spec });
+    let third = try_look(other.as_ref(), second.cursor).await.unwrap();
+    assert_eq!((third.coverage, ids(&third.found)), (Coverage::Everything, vec!["a.md"]));
+    // Rules that are gone, or wrong, decide nothing: the look ends there, and nobody is let in or shut out by accident.
+    local.commit(&[("access.toml", "[[rule]]\npath = 'a'\nallow = ['eng']")]);
+    let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
+    assert!(error.to_string().contains("access.toml"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_moved_out_of_what_is_wanted_is_gone_and_what_is_moved_in_is_new() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "aaaa"), ("b.png", "bbbb"), ("c.md", "cccc")]);
+    let source = local.source(local.spec());
+    let first = look(source.as_ref()).await;
+    for (from, to) in [("a.md", "a.png"), ("b.png", "b.md"), ("c.md", "deep/c.md")] {
+        crate::rename(&local.work(), from, to);
+    }
+    local.commit(&[]);
+    let since = try_look(source.as_ref(), first.cursor).await.unwrap();
+    assert_eq!(ids(&since.found), ["b.md", "deep/c.md"]);
+    assert_eq!(since.gone, ["a.md".to_owned(), "a.png".to_owned()].into());
+    assert_eq!(since.found["b.md"].moved_from, None);
+    assert_eq!(since.found["deep/c.md"].moved_from.as_ref().map(|id| id.as_str()), Some("c.md"));
+}
+
+#[tokio::test]
+async fn pointers_and_hooks_and_links_do_nothing() {
+    let mut local = Local::new();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n";
+    std::os::unix::fs::symlink("/etc/passwd", local.work().join("link.md")).unwrap();
+    local.commit(&[("lfs.md", pointer), ("a.md", "a"), (".gitattributes", "*.md filter=evil\n")]);
+    let proof = local.home.path().join("ran");
+    let source = local.source(local.spec());
+    let seen = look(source.as_ref()).await;
+    let hook = local.home.path().join("mirror/hooks/reference-transaction");
+    write(&hook, format!("#!/bin/sh\ntouch {}\n", proof.display()).as_bytes(), 1);
+    std::process::Command::new("chmod").arg("+x").arg(&hook).status().unwrap();
+    local.commit(&[("b.md", "b")]);
+    assert_eq!(ids(&look(source.as_ref()).await.found), ["a.md", "b.md", "lfs.md"]);
+    assert!(!proof.exists(), "a hook ran");
+    let error = source.fetch(&seen.found["lfs.md"], None).await.unwrap_err();
+    assert!(matches!(error, SourceError::Document { .. }) && error.to_string().contains("LFS"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lock_that_a_killed_process_left_stops_nothing() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "a")]);
+    let source = local.source(local.spec());
+    look(source.as_ref()).await;
+    for lock in ["shallow.lock", "packed-refs.lock", "refs/catena/tip.lock"] {
+        std::fs::write(local.home.path().join("mirror").join(lock), "").unwrap();
+    }
+    local.commit(&[("b.md", "b")]);
+    assert_eq!(look(source.as_ref()).await.found.len(), 2);
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_a_refusal_and_repositories_that_are_not_allowed_are_none() {
+    let place = place().await;
+    let spec = GitSpec { url: place.server.url("/work/.git"), ..GitSpec::default() };
+    let surroundings = Surroundings {
+        hosts: vec![format!("127.0.0.1:{}", place.server.port)],
+        mirror: Some(place.home.path().join("other")),
+        ..Surroundings::default()
+    };
+    let wrong = credentials(&[("username", "alice"), ("password", "wrong-0815")]);
+    let source = open(&SourceSpec::Git(spec.clone()), &wrong, &surroundings);
+    let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
+    assert!(matches!(error, SourceError::Refused { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("credentials") && !text.contains("0815"), "{text}");
+    let refuse = |spec: GitSpec, surroundings: &Surroundings| {
+        let opened = catena_sources::open(&SourceSpec::Git(spec), &credentials(&[]), surroundings);
+        opened.map(|_| ()).unwrap_err()
+    };
+    let closed = Surroundings { mirror: surroundings.mirror.clone(), ..Surroundings::default() };
+    assert!(matches!(refuse(spec, &closed), SourceError::Refused { .. }));
+    let path = place.home.path().join("served/work").display().to_string();
+    assert!(Path::new(&path).is_dir());
+    assert!(matches!(refuse(GitSpec { url: path, ..GitSpec::default() }, &closed), SourceError::Refused { .. }));
+    for url in [
+        "ssh://git@example.org/x",
+        "git@example.org:x",
+        "ext::sh -c id",
+        "file:///etc",
+        "https://a:b@example.org/x",
+        "-upload",
+    ] {
+        let error = refuse(GitSpec { url: url.to_owned(), ..GitSpec::default() }, &closed);
+        assert!(matches!(error, SourceError::Invalid { .. }), "{url}: {error}");
+    }
+    for branch in ["-x", "a..b", "a b", "@{u}", "/a", "a:b"] {
+        let spec =
+            GitSpec { url: "https://example.org/x".to_owned(), branch: Some(branch.to_owned()), ..GitSpec::default() };
+        assert!(matches!(refuse(spec, &closed), SourceError::Invalid { .. }), "{branch}");
+    }
+}
