@@ -75,7 +75,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
     upkeep.abort();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending, following, schedules) }).await;
+    let _ =
+        tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending, following, schedules) }).await;
     app.catalog().close().await?;
     Ok(())
 }

@@ -48,7 +48,8 @@ fn told(path: &Path) -> String {
 }
 
 fn paper(at: usize) -> String {
-    let line = |line: usize| format!("Paper {at} tells in line {line} how the lock of weir {at} is opened by hand.\n\n");
+    let line =
+        |line: usize| format!("Paper {at} tells in line {line} how the lock of weir {at} is opened by hand.\n\n");
     format!("# Paper {at}\n\n{}", (0..6).map(line).collect::<String>())
 }
 
@@ -97,7 +98,10 @@ async fn a_folder_is_held_as_it_is_and_its_changes_alone_are_read() {
     admin.put(&admin.path("groups/board"), &json!({"members": ["olga"]})).await.expect(200);
     let guest = server.key("acme", &["read"], None, &[]).await;
     let olga = server.key("acme", &["read"], Some("olga"), &[]).await;
-    wait::until("the papers are found", 20, || async { (guest.found("lock of weir 3").await.len() >= 4).then_some(()) }).await;
+    wait::until("the papers are found", 20, || async {
+        (guest.found("lock of weir 3").await.len() >= 4).then_some(())
+    })
+    .await;
     assert!(!guest.found("the board met").await.contains(&"papers/board/minutes.md".to_owned()));
     assert!(olga.found("the board met").await.contains(&"papers/board/minutes.md".to_owned()));
 
@@ -243,7 +247,10 @@ async fn what_opens_a_source_is_never_shown_and_what_is_not_allowed_is_refused()
     for (body, needle) in [
         (json!({"name": "etc", "spec": {"kind": "folder", "path": "/etc"}}), "folder"),
         (json!({"name": "Bad Name", "spec": {"kind": "push"}}), "name"),
-        (json!({"name": "often", "spec": {"kind": "git", "url": "https://git.example/a.git"}, "schedule": {"every_s": 5}}), "60"),
+        (
+            json!({"name": "often", "spec": {"kind": "git", "url": "https://git.example/a.git"}, "schedule": {"every_s": 5}}),
+            "60",
+        ),
         (json!({"name": "p", "spec": {"kind": "push"}, "schedule": {"every_s": 3600}}), "handed in"),
         (json!({"name": "g", "spec": {"kind": "push"}, "guards": {"deletes_max_share": 7}}), "share"),
     ] {

@@ -206,7 +206,8 @@ impl Source {
 
     fn scheduled(&self) -> String {
         let schedule = self.schedule.as_ref();
-        let every = schedule.and_then(|schedule| schedule["every_s"].as_u64()).map(|seconds| format!("every {seconds} s"));
+        let every =
+            schedule.and_then(|schedule| schedule["every_s"].as_u64()).map(|seconds| format!("every {seconds} s"));
         let cron = schedule.and_then(|schedule| schedule["cron"].as_str()).map(|cron| format!("cron {cron}"));
         or_dash(every.or(cron))
     }
@@ -453,12 +454,8 @@ fn planned(plan: &Value) -> String {
     let held = if plan["deletes_held"] == true { "delete, after approval" } else { "delete" };
     let estimate = &plan["estimate"];
     let is_exact = estimate["documents"] == estimate["sampled"];
-    let embedded = format!(
-        "{}{} chunks, {} tokens",
-        if is_exact { "" } else { "about " },
-        estimate["chunks"],
-        estimate["tokens"]
-    );
+    let embedded =
+        format!("{}{} chunks, {} tokens", if is_exact { "" } else { "about " }, estimate["chunks"], estimate["tokens"]);
     let seconds = estimate["seconds"].as_f64().map(|seconds| format!("about {seconds:.0} s"));
     let rows = [
         ["add".to_owned(), count("adds").to_string(), first("adds", name)],
@@ -508,7 +505,9 @@ mod tests {
             "estimate": {"documents": 12, "sampled": 12, "chunks": 40, "tokens": 9000, "seconds": 2.5},
         });
         let shown = planned(&plan);
-        for needle in ["and 2 more", "delete, after approval", "a.md: everyone, after approval", "40 chunks, 9000 tokens"] {
+        for needle in
+            ["and 2 more", "delete, after approval", "a.md: everyone, after approval", "40 chunks, 9000 tokens"]
+        {
             assert!(shown.contains(needle), "{needle} is not in\n{shown}");
         }
     }

@@ -113,8 +113,11 @@ impl Schedule {
                         "{expression:?} is no cron expression of five fields (minute hour day month weekday): {error}"
                     ),
                 };
-                let cron: Cron =
-                    CronParser::builder().seconds(Seconds::Disallowed).build().parse(expression).map_err(|e| unfit(&e))?;
+                let cron: Cron = CronParser::builder()
+                    .seconds(Seconds::Disallowed)
+                    .build()
+                    .parse(expression)
+                    .map_err(|e| unfit(&e))?;
                 let from = DateTime::<Utc>::from_timestamp_micros(now.0).unwrap_or_default();
                 let next = cron.find_next_occurrence(&from, false).map_err(|error| unfit(&error))?;
                 Ok(Timestamp(next.timestamp_micros()))

@@ -189,7 +189,9 @@ impl Syncing<'_> {
 
     async fn end_interrupted(&self, interrupted: &Interrupted) {
         let why = match interrupted {
-            Interrupted::Failed(IngestError::Catalog(CatalogError::LeaseLost { .. } | CatalogError::TenantGone { .. })) => {
+            Interrupted::Failed(IngestError::Catalog(
+                CatalogError::LeaseLost { .. } | CatalogError::TenantGone { .. },
+            )) => {
                 return;
             }
             Interrupted::Failed(error) => error.told(),

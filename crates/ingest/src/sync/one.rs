@@ -9,9 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use catena_access::Acl;
 use catena_audit::Object;
-use catena_catalog::{
-    CatalogError, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem,
-};
+use catena_catalog::{CatalogError, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem};
 use catena_domain::{DocumentId, ErrorKind};
 use catena_sources::{Access, Fetch, Fetched, Item, SourceError};
 use catena_text::Format;
@@ -260,7 +258,8 @@ impl Syncing<'_> {
             state: wanted.state,
             reason: wanted.reason.clone(),
         };
-        let is_known = |known: &SourceItem| (known.bytes_sha256, known.said_sha256) == (Some(wanted.sha), Some(wanted.said));
+        let is_known =
+            |known: &SourceItem| (known.bytes_sha256, known.said_sha256) == (Some(wanted.sha), Some(wanted.said));
         // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
         if let Some(current) = current.as_ref().filter(|_| !self.order.again)
             && current.bytes_sha256 == wanted.sha

@@ -467,9 +467,11 @@ async fn a_label_that_asks_for_less_is_a_wider_list() {
         let who = AclEntry::from(catena_access::Who::Everyone);
         Access::Stated(Acl::of(vec![who], vec![], label.cloned()).unwrap())
     };
-    for (before, after, is_held) in
-        [(Some(&labels[1]), Some(&labels[0]), true), (Some(&labels[0]), Some(&labels[1]), false), (Some(&labels[0]), None, true)]
-    {
+    for (before, after, is_held) in [
+        (Some(&labels[1]), Some(&labels[0]), true),
+        (Some(&labels[0]), Some(&labels[1]), false),
+        (Some(&labels[0]), None, true),
+    ] {
         world.memory.remove("a.md");
         world.synced().await;
         world.put("a.md", &note(1), labelled(before));

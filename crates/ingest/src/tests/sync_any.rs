@@ -143,7 +143,11 @@ async fn play(world: &World, acts: &[Act]) {
     let seq = world.life.catalog.seq(&world.scope).await.unwrap();
     let quiet = world.synced().await;
     assert_eq!(quiet.chunks_embedded, 0);
-    assert_eq!(world.life.catalog.seq(&world.scope).await.unwrap(), seq, "a sync of what did not change wrote: {quiet:?}");
+    assert_eq!(
+        world.life.catalog.seq(&world.scope).await.unwrap(),
+        seq,
+        "a sync of what did not change wrote: {quiet:?}"
+    );
 }
 
 fn any_story(memory: fn() -> Memory) {
