@@ -24,12 +24,15 @@ use catena_runtime::clock::{self, Stopwatch};
 use catena_runtime::telemetry::{self, LogFormat};
 use catena_runtime::thread::Priority;
 use catena_runtime::{Compute, environment};
+use catena_sources::Surroundings;
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The folder of the index below the data folder.
 const INDEX_FOLDER: &str = "index";
+/// The folder below it in which sources keep what they fetched before.
+const SOURCES_FOLDER: &str = "sources";
 /// How long jobs that are at work may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Tenants whose index is kept open at once.
@@ -64,6 +67,15 @@ struct Arguments {
     /// The ONNX Runtime library, or the folder that holds it.
     #[arg(long, env = "CATENA_ONNXRUNTIME")]
     onnxruntime: Option<PathBuf>,
+    /// Folders that tenants' sources may read, separated by commas.
+    #[arg(long, env = "CATENA_SOURCE_FOLDERS", value_delimiter = ',')]
+    source_folders: Vec<PathBuf>,
+    /// Hosts that sources may reach although their addresses are private, separated by commas.
+    #[arg(long, env = "CATENA_SOURCE_HOSTS", value_delimiter = ',')]
+    source_hosts: Vec<String>,
+    /// Networks that sources may reach although they are private, separated by commas.
+    #[arg(long, env = "CATENA_SOURCE_NETWORKS", value_delimiter = ',')]
+    source_networks: Vec<String>,
     /// Bring every tenant's index up to the catalog, run the jobs that wait, and end. No service may run meanwhile.
     #[arg(long)]
     once: bool,
@@ -158,6 +170,17 @@ impl StopSignals {
 }
 
 impl Arguments {
+    fn surroundings(&self) -> anyhow::Result<Surroundings> {
+        let folders = self.source_folders.iter().filter(|folder| !folder.as_os_str().is_empty()).cloned().collect();
+        let hosts = self.source_hosts.iter().filter(|host| !host.is_empty()).cloned().collect();
+        let mut surroundings = Surroundings { folders, hosts, ..Surroundings::default() };
+        for network in self.source_networks.iter().filter(|network| !network.is_empty()) {
+            let parsed = network.parse().with_context(|| format!("{network} is no network; write it like 10.1.0.0/16"));
+            surroundings.networks.push(parsed?);
+        }
+        Ok(surroundings)
+    }
+
     fn workers(&self) -> Workers {
         Workers {
             at_once: self.jobs_at_once,
@@ -247,5 +270,7 @@ fn open(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<Ingest> {
     let index = Arc::new(Index::new(arguments.data.join(INDEX_FOLDER), open_tenants));
     let writes = Compute::start(workers, "writes", Priority::Foreground)?;
     let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
-    Ok(Ingest::new(catalog.clone(), embedder, Formats::start(workers, writes.clone())?, index, writes, merges))
+    let ingest = Ingest::new(catalog.clone(), embedder, Formats::start(workers, writes.clone())?, index, writes, merges);
+    ingest.allow_sources(arguments.surroundings()?, arguments.data.join(SOURCES_FOLDER));
+    Ok(ingest)
 }

@@ -32,6 +32,9 @@ const REQUESTS_AT_ONCE: usize = 512;
 /// The folder of the index below the data folder.
 pub(crate) const INDEX_FOLDER: &str = "index";
 
+/// The folder below the data folder in which sources keep what they fetched before.
+pub(crate) const SOURCES_FOLDER: &str = "sources";
+
 /// A running service. Cloning gives another handle to the same one.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Parts>);
@@ -67,6 +70,7 @@ impl App {
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_limits()));
         let formats = Formats::start(settings.reader_processes, behind.clone()).context("the readers cannot start")?;
         let ingest = Ingest::new(catalog.clone(), embedder.clone(), formats, Arc::clone(&index), behind, merges);
+        ingest.allow_sources(settings.sources.clone(), settings.data.join(SOURCES_FOLDER));
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())
             .with_reranker(reranker);
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;

@@ -56,6 +56,10 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
         async move { ingest.follow_other_writers(stop).await }
     });
+    let schedules = tokio::spawn({
+        let (ingest, stop) = (app.ingest().clone(), app.stop().clone());
+        async move { tokio::join!(ingest.run_schedules(stop.clone()), ingest.run_watching(stop)) }
+    });
     let upkeep = tokio::spawn(upkeep(app.clone()));
     let stopped = {
         let app = app.clone();
@@ -71,7 +75,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         () = drained(&app) => tracing::warn!("requests were still at work after {} s; they are cut off", DRAIN.as_secs()),
     }
     upkeep.abort();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending, following) }).await;
+    let _ =
+        tokio::time::timeout(DRAIN, async { tokio::join!(jobs, house, removals, mending, following, schedules) }).await;
     app.catalog().close().await?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use catena_index::OpenLimits;
 use catena_ingest::Workers;
 use catena_runtime::environment;
 use catena_runtime::telemetry::LogFormat;
+use catena_sources::Surroundings;
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -63,6 +64,9 @@ pub(crate) struct Given {
     purge_deleted_after_days: Option<u32>,
     public_url: Option<String>,
     oidc: Option<Vec<oidc::Given>>,
+    source_folders: Option<Vec<PathBuf>>,
+    source_hosts: Option<Vec<String>>,
+    source_networks: Option<Vec<String>>,
     jobs_at_once: Option<u32>,
     jobs_at_once_per_tenant: Option<NonZeroU32>,
     job_lease_seconds: Option<u32>,
@@ -127,6 +131,7 @@ pub(crate) struct Settings {
     pub(crate) purge_deleted_after: Option<Duration>,
     pub(crate) public_url: Option<Url>,
     pub(crate) oidc: Vec<oidc::Trust>,
+    pub(crate) sources: Surroundings,
     pub(crate) jobs: Workers,
     pub(crate) demo: Demo,
 }
@@ -174,6 +179,7 @@ impl Settings {
             purge_deleted_after: given.purge_deleted_after_days.map(|days| DAY * days),
             public_url: given.public_url.as_deref().map(oidc::public_address).transpose()?,
             oidc: oidc::Trust::all(given.oidc.unwrap_or_default())?,
+            sources: sources(given.source_folders, given.source_hosts, given.source_networks)?,
             jobs: jobs(given.jobs_at_once, given.jobs_at_once_per_tenant, given.job_lease_seconds)?,
             demo: flags.demo,
         };
@@ -246,11 +252,34 @@ impl Given {
             purge_deleted_after_days: self.purge_deleted_after_days.or(other.purge_deleted_after_days),
             public_url: self.public_url.or(other.public_url),
             oidc: self.oidc.or(other.oidc),
+            source_folders: self.source_folders.or(other.source_folders),
+            source_hosts: self.source_hosts.or(other.source_hosts),
+            source_networks: self.source_networks.or(other.source_networks),
             jobs_at_once: self.jobs_at_once.or(other.jobs_at_once),
             jobs_at_once_per_tenant: self.jobs_at_once_per_tenant.or(other.jobs_at_once_per_tenant),
             job_lease_seconds: self.job_lease_seconds.or(other.job_lease_seconds),
         }
     }
+}
+
+/// What tenants' sources may reach beside the public internet.
+fn sources(
+    folders: Option<Vec<PathBuf>>,
+    hosts: Option<Vec<String>>,
+    networks: Option<Vec<String>>,
+) -> anyhow::Result<Surroundings> {
+    let folders = folders.unwrap_or_default();
+    if let Some(relative) = folders.iter().find(|folder| !folder.is_absolute()) {
+        bail!("source_folders names {}; give the folder's absolute path", relative.display());
+    }
+    let mut surroundings = Surroundings { folders, hosts: hosts.unwrap_or_default(), ..Surroundings::default() };
+    for network in networks.unwrap_or_default() {
+        let parsed = network.parse().with_context(|| {
+            format!("source_networks names {network}, which is no network; write it like 10.1.0.0/16")
+        });
+        surroundings.networks.push(parsed?);
+    }
+    Ok(surroundings)
 }
 
 /// How jobs are run.
@@ -267,7 +296,10 @@ fn jobs(
     }
     let at_once = at_once.unwrap_or(usual.at_once);
     if at_once > Workers::AT_ONCE_MAX {
-        bail!("jobs_at_once is {at_once}; it may be 0, where other processes run the jobs, to {}", Workers::AT_ONCE_MAX);
+        bail!(
+            "jobs_at_once is {at_once}; it may be 0, where other processes run the jobs, to {}",
+            Workers::AT_ONCE_MAX
+        );
     }
     let at_once_per_tenant = at_once_per_tenant.map_or(usual.at_once_per_tenant, NonZeroU32::get);
     Ok(Workers { at_once, at_once_per_tenant, lease })
@@ -310,7 +342,8 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
         }
         let setting = name.trim_start_matches("CATENA_").to_lowercase();
         let value = match setting.as_str() {
-            "allowed_hosts" | "allowed_origins" | "allowed_models" => {
+            "allowed_hosts" | "allowed_origins" | "allowed_models" | "source_folders" | "source_hosts"
+            | "source_networks" => {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }

@@ -45,6 +45,8 @@ mod remote_model;
 #[cfg(test)]
 mod rerank;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod tenants;

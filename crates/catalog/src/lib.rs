@@ -33,6 +33,6 @@ pub use model::{
     StoredText, Successor, Taking, Tally, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version,
     VersionRow, WorkerReach, Written,
 };
-pub use stored_acl::{acl_of, acl_text};
 pub use store::{Database, PostgresPlace};
+pub use stored_acl::{acl_of, acl_text};
 pub use tables::{CatalogReader, Removal, verify_record};

@@ -85,12 +85,7 @@ impl<'a> Progress<'a> {
     }
 
     /// The same of an item of an import, which stays for a retry.
-    pub(crate) async fn failed_item(
-        &self,
-        document: &str,
-        reason: &str,
-        item: Option<u64>,
-    ) -> Result<(), Interrupted> {
+    pub(crate) async fn failed_item(&self, document: &str, reason: &str, item: Option<u64>) -> Result<(), Interrupted> {
         let failure = JobFailure { document: document.to_owned(), reason: reason.to_owned() };
         let Claimed { job, lease, .. } = self.claimed;
         self.obey(self.catalog.job_failed(self.scope, &job.id, lease, &failure, item).await?)
@@ -133,7 +128,9 @@ impl<'a> Progress<'a> {
                     self.is_lost.store(true, Ordering::Release);
                 }
                 // The lease outlives some of these; if it does not, the next step says so.
-                Err(error) => tracing::warn!(%tenant, job = %job.id, %error, "a job's lease could not be kept this time"),
+                Err(error) => {
+                    tracing::warn!(%tenant, job = %job.id, %error, "a job's lease could not be kept this time")
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 mod chunking;
 mod history;
 mod jobs;
+mod sync;
+mod sync_any;
 
 use std::fs;
 use std::num::NonZeroUsize;

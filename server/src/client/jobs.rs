@@ -284,7 +284,7 @@ async fn wish(named: Named, what: &str) -> anyhow::Result<()> {
 }
 
 /// Follows a job to its end. The job does not depend on it: a stream that breaks is asked for again.
-async fn follow(server: &Connection, at: &AtTenant, id: &str) -> anyhow::Result<Ended> {
+pub(super) async fn follow(server: &Connection, at: &AtTenant, id: &str) -> anyhow::Result<Ended> {
     let mut follow = Follow { server, at, id, bar: job_bar(), told: String::new() };
     let mut fruitless = 0;
     let job = loop {

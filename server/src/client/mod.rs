@@ -18,6 +18,7 @@ mod labels;
 pub(crate) mod output;
 mod quarantine;
 mod search;
+mod sources;
 mod sse;
 mod tenants;
 
@@ -58,6 +59,9 @@ pub(crate) enum ClientCommand {
     Context(Box<search::ContextArguments>),
     /// Explain to an administrator why a document is, or is not, in somebody's answer.
     Explain(Box<explain::ExplainArguments>),
+    /// Make, change, plan, sync and remove a tenant's sources: places where its documents live.
+    #[command(subcommand)]
+    Source(sources::SourceCommand),
     /// Build a tenant's index anew from its stored texts, while searches go on.
     Reindex(jobs::ReindexArguments),
     /// List, show, follow, pause, resume, cancel, approve and try again background jobs.
@@ -93,6 +97,7 @@ pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
         ClientCommand::Search(arguments) => search::search(*arguments).await,
         ClientCommand::Context(arguments) => search::context(*arguments).await,
         ClientCommand::Explain(arguments) => explain::run(*arguments).await,
+        ClientCommand::Source(command) => sources::run(command).await,
         ClientCommand::Reindex(arguments) => jobs::reindex(arguments).await,
         ClientCommand::Job(command) => jobs::run(command).await,
         ClientCommand::Audit(command) => audit::run(command).await,

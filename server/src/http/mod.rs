@@ -25,10 +25,12 @@ pub(crate) mod labels;
 pub(crate) mod lexical;
 pub(crate) mod once;
 pub(crate) mod place;
+pub(crate) mod plans;
 pub(crate) mod problem;
 pub(crate) mod quarantine;
 pub(crate) mod record;
 pub(crate) mod search;
+pub(crate) mod sources;
 pub(crate) mod submission;
 pub(crate) mod tenants;
 pub(crate) mod trail;
@@ -97,6 +99,11 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(history::version))
         .routes(routes!(history::restore))
         .routes(routes!(history::purge))
+        .routes(routes!(sources::create, sources::list))
+        .routes(routes!(sources::get, sources::change, sources::delete))
+        .routes(routes!(sources::sync))
+        .routes(routes!(sources::items))
+        .routes(routes!(plans::plan))
         .routes(routes!(search::search))
         .routes(routes!(context::context))
         .routes(routes!(context::receipt))

@@ -48,10 +48,11 @@ const ACL: &str = "/v1/tenants/{tenant}/documents/{document}/acl";
 const RESTORE: &str = "/v1/tenants/{tenant}/documents/{document}/versions/{version}/restore";
 const PURGE: &str = "/v1/tenants/{tenant}/documents/{document}/purge";
 const BATCH: &str = "/v1/tenants/{tenant}/documents:batch";
+const SOURCE: &str = "/v1/tenants/{tenant}/sources/{source}";
 const GROUP: &str = "/v1/tenants/{tenant}/groups/{group}";
 
 /// Every route whose answers are kept. To all others the header means nothing.
-const ROUTES: [Kept; 12] = [
+const ROUTES: [Kept; 14] = [
     kept(Method::POST, "/v1/tenants", Right::Operator, "tenant.create"),
     kept(Method::PUT, GROUP, Right::Admin, "group.put"),
     kept(Method::DELETE, GROUP, Right::Admin, "group.delete"),
@@ -64,6 +65,8 @@ const ROUTES: [Kept; 12] = [
     kept(Method::POST, BATCH, Right::Write, "document.import"),
     kept(Method::POST, "/v1/tenants/{tenant}/documents:purge", Right::Admin, "document.purge_many"),
     kept(Method::POST, "/v1/tenants/{tenant}/jobs/{job}/retry", Right::Admin, "job.retry"),
+    kept(Method::DELETE, SOURCE, Right::Admin, "source.delete"),
+    kept(Method::POST, "/v1/tenants/{tenant}/sources/{source}/sync", Right::Write, "source.sync.request"),
 ];
 
 /// Answers below this path show a key, so they are not kept; whoever counts on it is told.

@@ -26,6 +26,8 @@ pub(crate) struct DemoTenant {
     keys: BTreeMap<String, String>,
     /// A re-index job.
     pub(crate) job: String,
+    /// A source that nobody looks at.
+    pub(crate) source: String,
     /// A context that the administrator's key asked for.
     pub(crate) context: String,
     /// The id of a key that nobody uses.
@@ -121,7 +123,10 @@ impl DemoTenant {
         let admin = server.client(&keys["admin"]).in_tenant(corpus.id);
         let context = text(&admin.context_of("what is kept secret here?", 1_500).await["id"]);
         let job = text(&admin.post(&admin.path("reindex"), &json!({})).await.expect(202).json()["id"]);
-        Self { corpus, keys, job, context, spare_key }
+        let source = format!("of-{}", corpus.id);
+        let described = json!({"name": source, "spec": {"kind": "push"}});
+        admin.post(&admin.path("sources"), &described).await.expect(201);
+        Self { corpus, keys, job, source, context, spare_key }
     }
 
     /// A document that `user` may not read.

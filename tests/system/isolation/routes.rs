@@ -16,6 +16,7 @@ pub(super) struct Names {
     pub(super) group: String,
     pub(super) key: String,
     pub(super) job: String,
+    pub(super) source: String,
     pub(super) context: String,
 }
 
@@ -28,6 +29,7 @@ impl Names {
             group: "no-such-group".to_owned(),
             key: "aaaaaaaaaaaaaaaa".to_owned(),
             job: "no-such-job".to_owned(),
+            source: "no-such-source".to_owned(),
             context: "ctx_nosuchcontext".to_owned(),
         }
     }
@@ -88,6 +90,7 @@ impl Call {
             ("{group}", &names.group),
             ("{key}", &names.key),
             ("{job}", &names.job),
+            ("{source}", &names.source),
             ("{context}", &names.context),
             ("{version}", &"1".to_owned()),
         ];
@@ -144,12 +147,21 @@ pub(super) fn calls() -> Vec<Call> {
         Call::reads("GET /v1/tenants/{tenant}/jobs/{job}/events"),
         Call::reads("GET /v1/tenants/{tenant}/jobs/{job}/failures"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/cancel"),
+        Call::reads("GET /v1/tenants/{tenant}/sources"),
+        Call::changes("POST /v1/tenants/{tenant}/sources").with(json!({"name": "walked", "spec": {"kind": "push"}})),
+        Call::reads("GET /v1/tenants/{tenant}/sources/{source}"),
+        Call::reads("GET /v1/tenants/{tenant}/sources/{source}/items").asking("?state=failed"),
+        Call::reads("POST /v1/tenants/{tenant}/sources/{source}/plan"),
+        Call::changes("PATCH /v1/tenants/{tenant}/sources/{source}").with(json!({"state": "paused"})),
+        Call::changes("POST /v1/tenants/{tenant}/sources/{source}/sync"),
+        Call::changes("DELETE /v1/tenants/{tenant}/sources/{source}"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/pause"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/resume"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/approve").with(json!({"digest": "0".repeat(64)})),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/refuse"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/retry"),
-        Call::changes("POST /v1/tenants/{tenant}/documents:batch").with(json!({"id": "no/such-page.md", "delete": true})),
+        Call::changes("POST /v1/tenants/{tenant}/documents:batch")
+            .with(json!({"id": "no/such-page.md", "delete": true})),
         Call::changes("POST /v1/tenants/{tenant}/documents:purge").with(json!({"ids": ["no/such-page.md"]})),
         Call::reads("GET /v1/tenants/{tenant}/generations"),
         Call::reads("GET /v1/tenants/{tenant}/audit/leaves").asking("?limit=500"),

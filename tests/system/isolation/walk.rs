@@ -56,6 +56,7 @@ fn names(tenant: &DemoTenant, document: &str) -> Names {
         group: group.clone(),
         key: tenant.spare_key.clone(),
         job: tenant.job.clone(),
+        source: tenant.source.clone(),
         context: tenant.context.clone(),
     }
 }

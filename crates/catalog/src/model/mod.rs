@@ -23,8 +23,8 @@ pub use documents::{
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use jobs::{
-    Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob, NewJobItem,
-    Rate, Run, Taking, Tally, WorkerReach,
+    Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob,
+    NewJobItem, Rate, Run, Taking, Tally, WorkerReach,
 };
 pub use places::{Noticed, Place, Places, Position};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};

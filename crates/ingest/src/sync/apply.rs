@@ -92,7 +92,8 @@ impl Syncing<'_> {
             let done = done?;
             away = match &done.became {
                 Became::Failed { again: Again::Likely, reason } if away + 1 >= AWAY_AFTER => {
-                    let reason = format!("{AWAY_AFTER} documents in a row could not be fetched, the last because {reason}");
+                    let reason =
+                        format!("{AWAY_AFTER} documents in a row could not be fetched, the last because {reason}");
                     let place = "the source".to_owned();
                     return Err(IngestError::Source(SourceError::Unreachable { place, reason }).into());
                 }

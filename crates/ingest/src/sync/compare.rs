@@ -59,7 +59,8 @@ pub(crate) enum Thoroughness<'a> {
 
 /// What is to be done so that the tenant holds what the look shows.
 pub(crate) fn compare(mut known: BTreeMap<DocumentId, SourceItem>, look: &Look, how: Thoroughness<'_>) -> Work {
-    let mut work = Work { written: known.values().filter(|item| item.bytes_sha256.is_some()).count(), ..Work::default() };
+    let mut work =
+        Work { written: known.values().filter(|item| item.bytes_sha256.is_some()).count(), ..Work::default() };
     let is_wanted = |id: &DocumentId| match how {
         Thoroughness::Only(ids) => ids.iter().any(|wanted| wanted == id.as_str()),
         _ => true,

@@ -67,11 +67,6 @@ impl Place {
     pub(crate) fn outer(&self, id: &DocumentId) -> Result<DocumentId, NameError> {
         if self.prefix.is_empty() { Ok(id.clone()) } else { DocumentId::new(&format!("{}{id}", self.prefix)) }
     }
-
-    /// A document's id in the source.
-    pub(crate) fn inner(&self, id: &DocumentId) -> Option<DocumentId> {
-        id.as_str().strip_prefix(self.prefix.as_str()).and_then(|inner| DocumentId::new(inner).ok())
-    }
 }
 
 /// When a source is looked at by itself.
@@ -79,6 +74,7 @@ impl Place {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// So many seconds after the last time.
+    #[serde(rename = "every_s")]
     EverySeconds(u64),
     /// At the times of a cron expression of five fields, in UTC.
     Cron(String),
@@ -117,8 +113,11 @@ impl Schedule {
                         "{expression:?} is no cron expression of five fields (minute hour day month weekday): {error}"
                     ),
                 };
-                let cron: Cron =
-                    CronParser::builder().seconds(Seconds::Disallowed).build().parse(expression).map_err(|e| unfit(&e))?;
+                let cron: Cron = CronParser::builder()
+                    .seconds(Seconds::Disallowed)
+                    .build()
+                    .parse(expression)
+                    .map_err(|e| unfit(&e))?;
                 let from = DateTime::<Utc>::from_timestamp_micros(now.0).unwrap_or_default();
                 let next = cron.find_next_occurrence(&from, false).map_err(|error| unfit(&error))?;
                 Ok(Timestamp(next.timestamp_micros()))

@@ -18,8 +18,6 @@ mod plan;
 mod request;
 mod schedule;
 mod seal;
-#[cfg(test)]
-mod tests;
 mod totals;
 
 use std::collections::BTreeMap;
@@ -36,7 +34,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError};
-use compare::{Thoroughness, Work, compare};
+use compare::{Thoroughness, compare};
 use description::{Guards, Place};
 use guard::Guard;
 use look::Look;
@@ -191,7 +189,9 @@ impl Syncing<'_> {
 
     async fn end_interrupted(&self, interrupted: &Interrupted) {
         let why = match interrupted {
-            Interrupted::Failed(IngestError::Catalog(CatalogError::LeaseLost { .. } | CatalogError::TenantGone { .. })) => {
+            Interrupted::Failed(IngestError::Catalog(
+                CatalogError::LeaseLost { .. } | CatalogError::TenantGone { .. },
+            )) => {
                 return;
             }
             Interrupted::Failed(error) => error.told(),

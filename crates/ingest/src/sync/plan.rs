@@ -5,6 +5,7 @@
 //! read: they are fetched and cut as a sync would, and the rest is taken to be like them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use catena_access::{Acl, Scope};
@@ -23,7 +24,8 @@ use super::held::LISTED_MAX;
 use super::one::Leaving;
 use super::totals::LastSync;
 use super::{known, look};
-use crate::{Ingest, IngestError, pipeline};
+use crate::pipeline::Uncut;
+use crate::{Ingest, IngestError, pipeline, recipe};
 
 /// Documents that are fetched for the estimate.
 const SAMPLE_DOCUMENTS: usize = 64;
@@ -130,6 +132,7 @@ impl Ingest {
         let work = compare(known(self, scope, name).await?, &looked, Thoroughness::Changed);
         let mut planning = Planning {
             ingest: self,
+            name,
             scope,
             source: source.as_ref(),
             guard: Guard::new(&self.0.catalog, scope, guards),
@@ -150,6 +153,7 @@ impl Ingest {
 
 struct Planning<'a> {
     ingest: &'a Ingest,
+    name: &'a SourceName,
     scope: &'a Scope,
     source: &'a dyn Source,
     guard: Guard<'a>,

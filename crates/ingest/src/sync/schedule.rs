@@ -57,7 +57,9 @@ impl Ingest {
         let scope = Scope::service(&tenant);
         match self.sync_by_itself(&scope, &name).await {
             Ok(()) | Err(IngestError::Catalog(CatalogError::TenantGone { .. })) => {}
-            Err(error) => tracing::error!(%tenant, source = %name, %error, "a sync that was due could not be asked for"),
+            Err(error) => {
+                tracing::error!(%tenant, source = %name, %error, "a sync that was due could not be asked for")
+            }
         }
         Ok(true)
     }
