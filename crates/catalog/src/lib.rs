@@ -22,6 +22,10 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
+    Admission, CurrentScreening, DetectorTally, DocumentFindings, FoundCounts, FoundSpan, NewSuspect, Screening,
+    Suspect, SuspectRow,
+};
+pub use model::{
     Answering, Change, Changed, ChunkHash, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Deed,
     DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, GenerationRow, GenerationState,
     Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl, JobEnd, JobKind, JobState,

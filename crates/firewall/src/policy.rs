@@ -105,6 +105,33 @@ impl Policy {
         detectors().all(|detector| self.action(detector) == Action::Off)
     }
 
+    /// The policy by which somebody lets in what this one keeps back: what would be quarantined is flagged.
+    #[must_use]
+    pub fn released(&self) -> Self {
+        let milder = |action: Action| if action == Action::Quarantine { Action::Flag } else { action };
+        Self {
+            secret: milder(self.secret),
+            personal: milder(self.personal),
+            instruction: milder(self.instruction),
+            detectors: self.detectors.iter().map(|(name, &action)| (name.clone(), milder(action))).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The policy that looks for the same and changes nothing.
+    #[must_use]
+    pub fn only_flagging(&self) -> Self {
+        let milder = |action: Action| action.min(Action::Flag);
+        let Self { secret, personal, instruction, .. } = self.released();
+        Self {
+            secret: milder(secret),
+            personal: milder(personal),
+            instruction: milder(instruction),
+            detectors: self.detectors.iter().map(|(name, &action)| (name.clone(), milder(action))).collect(),
+            ..self.clone()
+        }
+    }
+
     /// All that decides how a text is screened, in one text: the policy, and the versions of the detectors that are on.
     /// Two screenings under equal texts come to the same.
     #[must_use]

@@ -41,6 +41,18 @@ pub enum IngestError {
     /// A deleted document was to come back, and nobody said to whom.
     #[error("the document is deleted; say in `acl` who may read it once it is back")]
     AclNeeded,
+    /// A version that was to come back holds what the policy keeps back.
+    #[error(
+        "the firewall's policy quarantines what was found in this version, so it cannot be restored; change the policy, or \
+         hand in a text without it"
+    )]
+    KeptBack,
+    /// A document changed while a submission of it waited.
+    #[error("the document was changed after this was handed in; reject it, and hand it in again if it still holds")]
+    Overtaken,
+    /// The tenant's stored policy cannot be read.
+    #[error("the tenant's firewall policy cannot be read; put it again (`catena firewall set`)")]
+    PolicyDamaged,
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
@@ -77,6 +89,7 @@ impl IngestError {
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),
+            Self::KeptBack | Self::Overtaken | Self::PolicyDamaged => ErrorKind::Conflict,
             Self::Compute(_) => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Unavailable,
         }

@@ -5,6 +5,7 @@
 //! Does not: answer questions, know the wire, or decide who may see a document.
 
 pub mod error;
+mod firewall;
 pub mod jobs;
 pub mod mend;
 pub mod pipeline;
@@ -23,7 +24,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use catena_access::Scope;
-use catena_catalog::{Catalog, CatalogError, Changed, Deed, Expect, PutOutcome, Written};
+use catena_catalog::{Catalog, CatalogError, Change, Changed, Deed, Expect, PutOutcome, Written};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_formats::Formats;
@@ -32,6 +33,7 @@ use catena_runtime::Compute;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use error::IngestError;
+pub use firewall::{KeptBack, WouldBe};
 pub use mend::Mended;
 pub use pipeline::{Put, Submission};
 pub use publish::Freshness;
@@ -123,7 +125,9 @@ impl Ingest {
             }
             written => written?,
         };
-        written.value.searchable = self.publish_after(scope, written.value.seq, freshness).await?;
+        if written.value.change != Change::Quarantined {
+            written.value.searchable = self.publish_after(scope, written.value.seq, freshness).await?;
+        }
         Ok(written)
     }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use catena_access::{Acl, Attributes, Scope};
 use catena_catalog::{Change, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written};
 use catena_domain::{DocumentId, Seq, Timestamp, VersionNo, limits};
-use catena_text::Format;
+use catena_text::{Format, Reading};
 use half::f16;
 use sha2::{Digest as _, Sha256};
 
 use crate::{IngestError, Shared, recipe};
+use screen::{Entrance, Screened};
 
-mod screen;
+pub(crate) mod screen;
 
 /// A document as it was handed in.
 #[derive(Debug, Clone)]
@@ -96,15 +97,31 @@ pub(crate) async fn put(
     submission: &Submission,
     deed: Deed<PutOutcome>,
 ) -> Result<Written<Put>, IngestError> {
-    let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
-    let prepared = prepare_submission(shared, scope, submission).await?;
+    let (format, charset) = (submission.format, submission.charset.clone());
+    let reading = shared.formats.read(format, charset, submission.bytes.clone()).await?;
+    match screen::screen(shared, scope, submission, reading).await? {
+        Screened::Admitted(entrance) => admit(shared, scope, submission, *entrance, deed).await,
+        Screened::KeptBack(suspect) => screen::keep_back(shared, scope, *suspect, submission.expect, deed).await,
+    }
+}
+
+/// Writes what the policy lets in.
+pub(crate) async fn admit(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    submission: &Submission,
+    entrance: Entrance,
+    deed: Deed<PutOutcome>,
+) -> Result<Written<Put>, IngestError> {
+    let Entrance { reading, said, bytes_sha256, screening } = entrance;
+    let prepared = prepare_submission(shared, submission, reading, said.title).await?;
     let embedded = embed_missing(shared, scope, &prepared, Spending::WithinQuota).await?;
     let document = NewDocument {
         id: submission.id.clone(),
         title: prepared.title,
-        uri: submission.uri.clone(),
+        uri: said.uri,
         content_type: submission.format.as_content_type().to_owned(),
-        attributes: submission.attributes.clone(),
+        attributes: said.attributes,
         source: submission.source.clone(),
         modified_at: submission.modified_at,
         acl: submission.acl.clone(),
@@ -114,22 +131,21 @@ pub(crate) async fn put(
         recipe: shared.recipe.clone(),
         chunks: prepared.chunks,
         embeddings: embedded,
+        screening: Some(screening),
         expect: submission.expect,
     };
     let written = shared.catalog.put_document(scope, document, deed).await?;
     Ok(Written { value: Put::of(&written.value), leaf: written.leaf })
 }
 
-/// Reads, screens and cuts what was handed in.
+/// Cuts what was let in.
 async fn prepare_submission(
     shared: &Arc<Shared>,
-    scope: &Scope,
     submission: &Submission,
+    reading: Reading,
+    title: Option<String>,
 ) -> Result<Prepared, IngestError> {
-    let (format, charset) = (submission.format, submission.charset.clone());
-    let reading = shared.formats.read(format, charset, submission.bytes.clone()).await?;
-    let reading = screen::screen(shared, scope, submission, reading).await?;
-    let (title, id) = (submission.title.clone().or(reading.title), submission.id.clone());
+    let (format, id) = (submission.format, submission.id.clone());
     let embedder = shared.embedder.clone();
     let text = reading.text;
     let prepared = shared.compute.run(move || prepare(&embedder, format, title.as_deref(), &id, text)).await?;

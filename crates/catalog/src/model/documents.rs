@@ -4,7 +4,7 @@ use catena_access::acl::Rule;
 use catena_access::{Acl, Attributes, Decision, Liveness};
 use catena_domain::{DocNo, DocumentId, RecipeId, Seq, Span, Timestamp, VersionNo};
 
-use super::{ChunkHash, Embedding};
+use super::{ChunkHash, CurrentScreening, Embedding, Screening};
 
 /// What a writer believes is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +51,8 @@ pub struct NewDocument {
     pub chunks: Vec<NewChunk>,
     /// The vectors of those chunks that the tenant had none for under this recipe.
     pub embeddings: Vec<Embedding>,
+    /// What was found in it; `None` when nothing looked.
+    pub screening: Option<Screening>,
     /// What the writer believes is there now.
     pub expect: Expect,
 }
@@ -81,6 +83,8 @@ pub enum Change {
     Metadata,
     /// Nothing.
     None,
+    /// Nothing: the policy keeps what was handed in back until somebody decides.
+    Quarantined,
 }
 
 /// What a write did.
@@ -138,6 +142,8 @@ pub struct CurrentVersion {
     pub acl: Acl,
     /// The recipes under which the version is cut, each with its number of chunks.
     pub chunked: Vec<(RecipeId, u32)>,
+    /// What was found in it when it came in; `None` when nothing looked.
+    pub screening: Option<CurrentScreening>,
 }
 
 impl CurrentVersion {
@@ -185,6 +191,8 @@ pub struct Document {
     pub text: String,
     /// The hash of that text.
     pub text_sha256: [u8; 32],
+    /// The classes of what the firewall found in it.
+    pub flags: Vec<String>,
     /// The rule that admitted the principal.
     pub rule: Rule,
 }

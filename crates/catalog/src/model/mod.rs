@@ -4,6 +4,7 @@ mod deed;
 mod directory;
 mod documents;
 mod feed;
+mod firewall;
 mod jobs;
 mod quotas;
 mod record;
@@ -18,6 +19,10 @@ pub use documents::{
     PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
+pub use firewall::{
+    Admission, CurrentScreening, DetectorTally, DocumentFindings, FoundCounts, FoundSpan, NewSuspect, Screening,
+    Suspect, SuspectRow,
+};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};

@@ -217,6 +217,7 @@ pub(crate) fn document(name: &str, text: &str) -> NewDocument {
         recipe: recipe(),
         chunks,
         embeddings,
+        screening: None,
         expect: Expect::Any,
     }
 }
