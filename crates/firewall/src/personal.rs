@@ -157,7 +157,7 @@ fn payment_card(candidate: Candidate<'_>) -> Option<Verdict> {
     let is_one = numbers::is_luhn(number)
         && !rest.starts_with(|c: char| c.is_ascii_digit())
         && (blanks == 0 || dashes == 0)
-        && blanks.max(dashes) <= 4
+        && is_grouped_like_a_card(whole)
         && !TEST_CARDS.contains(&text.as_str())
         && number.iter().any(|&digit| digit != number[0])
         && !cut.is_inside_a_number();
@@ -166,6 +166,12 @@ fn payment_card(candidate: Candidate<'_>) -> Option<Verdict> {
     }
     let words = ["card", "visa", "mastercard", "amex", "credit", "debit", "karte", "carte", "pan"];
     cut.is(if blanks + dashes >= 2 || cut.is_near(&words) { Confidence::High } else { Confidence::Medium })
+}
+
+/// Whether blanks and dashes stand where they stand on cards. Lists of numbers have them elsewhere.
+fn is_grouped_like_a_card(number: &str) -> bool {
+    let groups: Vec<usize> = number.split([' ', '-']).map(str::len).collect();
+    matches!(groups[..], [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3])
 }
 
 fn iban(candidate: Candidate<'_>) -> Option<Verdict> {
@@ -200,10 +206,11 @@ fn uk_nino(candidate: Candidate<'_>) -> Option<Verdict> {
     let digits = numbers::digits(found);
     let is_near = candidate.is_near(&words);
     let is_grouped = found.matches(' ').count() >= 3;
-    if never || digits == [1, 2, 3, 4, 5, 6] || !(is_near || is_grouped || found.len() == 9) {
+    // Codes of substances and parts look the same when nothing stands around them.
+    if never || digits == [1, 2, 3, 4, 5, 6] || !(is_near || is_grouped) {
         return None;
     }
-    candidate.is(if is_near || is_grouped { Confidence::High } else { Confidence::Medium })
+    candidate.is(if is_near { Confidence::High } else { Confidence::Medium })
 }
 
 fn german_tax_id(candidate: Candidate<'_>) -> Option<Verdict> {

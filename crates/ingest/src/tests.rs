@@ -1,5 +1,6 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
+mod firewall;
 mod history;
 
 use std::fs;

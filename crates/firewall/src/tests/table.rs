@@ -162,6 +162,8 @@ fn what_only_looks_like_one_is_none() {
         "DE45 5001 0517 5407 3249 31",
         "000-12-3456, 666-12-3456, 123-45-6789, 2026-11-0412",
         "GB 12 34 56 C",
+        "the antagonist SR141716A reduced it",
+        "Mol Microbiol 2002 45 597 604 12139608, and 2001 53 340 350 11675594",
         "Steuer-ID: 86 095 742 718",
         "the number 86095742719 alone",
         "ann@example.com, bob@docs.example.org, logo@2x.png, git@github.com:org/repo.git, user@host",

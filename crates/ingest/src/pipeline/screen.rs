@@ -341,3 +341,34 @@ fn count(report: &Report) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use catena_text::Noticed as Seen;
+
+    use super::*;
+
+    #[test]
+    fn places_and_all_that_is_said_go_through_with_the_text() {
+        let policy = Policy { personal: Action::Redact, ..Policy::default() };
+        let text = "one ann.lee@harbour.org\ntwo\nthree";
+        let place = |at: &str, position| Place { start: text.find(at).unwrap() as u32, position };
+        let sheet = Some("of bob@harbour.org".to_owned());
+        let places = vec![
+            place("two", Position::Rows { sheet, first_row: 2, columns: 1 }),
+            place("three", Position::Part("cem@harbour.org.txt".to_owned())),
+        ];
+        let reading = Reading { text: text.to_owned(), title: None, places, noticed: Seen::default() };
+        let list = Attribute::Many(vec!["x".to_owned(), "dee@harbour.org".to_owned()]);
+        let attributes = Attributes::from([("eva@harbour.org".to_owned(), list)]);
+        let said = Said { title: Some("To ann@harbour.org".to_owned()), uri: Some("u".to_owned()), attributes };
+        let looked = by(&policy, Looked { reading, said, report: nothing() });
+        let text = &looked.reading.text;
+        let at = |place: usize| &text[looked.reading.places[place].start as usize..];
+        assert!(at(0).starts_with("two") && at(1).starts_with("three"), "{text}");
+        let said = format!("{:?} {:?} {:?}", looked.said.title, looked.said.attributes.values(), looked.reading.places);
+        assert!(!said.contains('@'), "{said}");
+        assert_eq!(looked.report.counts["email"], 5);
+        assert!(looked.said.attributes.contains_key("eva@harbour.org"), "a name is none of the text");
+    }
+}
