@@ -160,6 +160,7 @@ impl Side {
             recipe: recipe()?,
             chunks: vec![chunk],
             embeddings: vec![(hash, vec![f16::ONE; 384]); vectors],
+            screening: None,
             expect: Expect::Any,
             besides: Besides::default(),
         };

@@ -19,6 +19,8 @@ mod explain;
 #[cfg(test)]
 mod filters;
 #[cfg(test)]
+mod firewall;
+#[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod harness;

@@ -22,7 +22,8 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Answering, Approval, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, Claimed, ContextCitation,
+    Admission, Answering, Approval, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, Claimed, ContextCitation,
+    CurrentScreening, DetectorTally, DocumentFindings, FoundCounts, FoundSpan, NewSuspect, Screening, Suspect, SuspectRow,
     ContextReceipt, Count, CurrentVersion, Cut, Cutting, Cuttings, Deed, DeletedRow, Document, DocumentRow,
     DocumentState, Embedding, Exceeded, Expect, Fence, GainedReaders, GenerationRow, GenerationState, Group, GroupRow,
     Held, IndexChanges, IndexRow, IndexedVersion, ItemChanges, ItemState, Job, JobControl, JobEnd, JobFailure, JobItem,

@@ -128,3 +128,7 @@ pub const REQUEST_KEY_BYTES_MAX: usize = 255;
 pub const ANSWERS_KEPT_MAX: u64 = 10_000;
 /// How long such an answer is kept, in hours.
 pub const ANSWERS_KEPT_HOURS: i64 = 24;
+/// Most submissions of a tenant that the firewall keeps back.
+pub const QUARANTINED_MAX: u64 = 10_000;
+/// Most bytes of them, all together.
+pub const QUARANTINED_BYTES_MAX: u64 = 1 << 30;

@@ -74,6 +74,18 @@ pub enum IngestError {
     /// What was to be purged is not wholly gone yet.
     #[error("the purges are begun and not finished; the service goes on with them by itself, and its log says why")]
     PurgeUnfinished,
+    /// A version that was to come back holds what the policy keeps back.
+    #[error(
+        "the firewall's policy quarantines what was found in this version, so it cannot be restored; change the policy, or \
+         hand in a text without it"
+    )]
+    KeptBack,
+    /// A document changed while a submission of it waited.
+    #[error("the document was changed after this was handed in; reject it, and hand it in again if it still holds")]
+    Overtaken,
+    /// The tenant's stored policy cannot be read.
+    #[error("the tenant's firewall policy cannot be read; put it again (`catena firewall set`)")]
+    PolicyDamaged,
     /// The process is stopping.
     #[error("the service is stopping; send the request again to another instance or in a moment")]
     Stopping,
@@ -130,6 +142,7 @@ impl IngestError {
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),
+            Self::KeptBack | Self::Overtaken | Self::PolicyDamaged => ErrorKind::Conflict,
             Self::Compute(_) | Self::NoRunner { .. } => ErrorKind::Internal,
             Self::Stopping | Self::PurgeUnfinished => ErrorKind::Unavailable,
         }

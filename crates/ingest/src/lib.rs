@@ -5,6 +5,7 @@
 //! Does not: answer questions, know the wire, or decide who may see a document.
 
 pub mod error;
+mod firewall;
 pub mod follow;
 pub mod import;
 pub mod jobs;
@@ -27,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use catena_access::Scope;
-use catena_catalog::{Catalog, CatalogError, Changed, Chunking, Deed, Expect, PutOutcome, WorkerReach, Written};
+use catena_catalog::{Catalog, CatalogError, Change, Changed, Chunking, Deed, Expect, PutOutcome, WorkerReach, Written};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_formats::Formats;
@@ -36,6 +37,7 @@ use catena_runtime::Compute;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use error::IngestError;
+pub use firewall::{KeptBack, WouldBe};
 pub use import::{Import, ImportChange};
 pub use jobs::Workers;
 pub use mend::Mended;
@@ -152,7 +154,9 @@ impl Ingest {
             }
             written => written?,
         };
-        written.value.searchable = self.publish_after(scope, written.value.seq, freshness).await?;
+        if written.value.change != Change::Quarantined {
+            written.value.searchable = self.publish_after(scope, written.value.seq, freshness).await?;
+        }
         Ok(written)
     }
 

@@ -18,9 +18,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::recipe::Recipe;
 use crate::{IngestError, Shared, recipe};
+use screen::{Entrance, Screened};
 
 mod places;
-mod screen;
+pub(crate) mod screen;
 
 /// A document as it was handed in.
 #[derive(Debug, Clone)]
@@ -121,14 +122,27 @@ pub(crate) async fn put(
     submission: &Submission,
     deed: Deed<PutOutcome>,
 ) -> Result<Written<Put>, IngestError> {
-    let bytes_sha256: [u8; 32] = Sha256::digest(&submission.bytes).into();
     let (format, charset) = (submission.format, submission.charset.clone());
     let reading = shared.formats.read(format, charset, submission.bytes.clone()).await?;
-    let reading = screen::screen(shared, scope, submission, reading).await?;
+    match screen::screen(shared, scope, submission, reading).await? {
+        Screened::Admitted(entrance) => admit(shared, scope, submission, *entrance, deed).await,
+        Screened::KeptBack(suspect) => screen::keep_back(shared, scope, *suspect, submission.expect, deed).await,
+    }
+}
+
+/// Writes what the policy lets in.
+pub(crate) async fn admit(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    submission: &Submission,
+    entrance: Entrance,
+    deed: Deed<PutOutcome>,
+) -> Result<Written<Put>, IngestError> {
+    let Entrance { reading, said, bytes_sha256, screening } = entrance;
     let uncut = Uncut {
         id: submission.id.clone(),
-        format,
-        title: submission.title.clone().or(reading.title),
+        format: submission.format,
+        title: said.title,
         source: submission.source.clone(),
         text: reading.text,
     };
@@ -136,9 +150,9 @@ pub(crate) async fn put(
     let document = NewDocument {
         id: submission.id.clone(),
         title: derived.title,
-        uri: submission.uri.clone(),
+        uri: said.uri,
         content_type: submission.format.as_content_type().to_owned(),
-        attributes: submission.attributes.clone(),
+        attributes: said.attributes,
         source: submission.source.clone(),
         modified_at: submission.modified_at,
         acl: submission.acl.clone(),
@@ -147,6 +161,7 @@ pub(crate) async fn put(
         recipe: derived.cut.recipe,
         chunks: derived.cut.chunks,
         embeddings: derived.cut.embeddings,
+        screening: Some(screening),
         expect: submission.expect,
         besides: Besides {
             places: places::stored(&derived.text, reading.places),

@@ -2,7 +2,8 @@
 //!
 //! Promises: nothing is embedded that has a vector under the recipe; an access list that changed meanwhile is not undone,
 //! because what is written is written only over what was looked at; a deleted document comes back only to those whom
-//! the request names. Does not: change history.
+//! the request names; it is screened by the policy of now, and does not come back when that keeps it back. Does not:
+//! change history.
 
 use catena_access::{Acl, Liveness, Scope};
 use catena_audit::Object;
@@ -11,8 +12,8 @@ use catena_domain::{DocumentId, VersionNo};
 use catena_text::Format;
 use sha2::{Digest as _, Sha256};
 
-use crate::pipeline::Uncut;
-use crate::{Freshness, Ingest, IngestError, Put, pipeline};
+use crate::pipeline::{self, Uncut, screen};
+use crate::{Freshness, Ingest, IngestError, Put};
 
 /// Tries against others who change the same document.
 const TRIES: usize = 5;
@@ -79,8 +80,9 @@ impl Ingest {
             (None, Liveness::Deleted) => return Err(IngestError::AclNeeded),
         };
         let format = Format::from_content_type(&old.content_type)?;
-        let uncut =
-            Uncut { id: id.clone(), format, title: Some(old.title), source: now.source.clone(), text: old.text };
+        let screened = screen::again(&self.0, scope, old.text, old.title, &old.bytes_sha256).await?;
+        let screen::Again { text, title, bytes_sha256, screening } = screened;
+        let uncut = Uncut { id: id.clone(), format, title: Some(title), source: now.source.clone(), text };
         let derived = pipeline::derive(&self.0, scope, uncut, Spending::WithinQuota).await?;
         Ok(NewDocument {
             id,
@@ -91,12 +93,13 @@ impl Ingest {
             source: now.source,
             modified_at: now.modified_at,
             acl,
-            bytes_sha256: old.bytes_sha256,
+            bytes_sha256,
             text_sha256: Sha256::digest(derived.text.as_bytes()).into(),
             text: derived.text,
             recipe: derived.cut.recipe,
             chunks: derived.cut.chunks,
             embeddings: derived.cut.embeddings,
+            screening: Some(screening),
             expect: Expect::ChangedBy(old.changed_seq),
             besides: Besides {
                 places: old.places,

@@ -1,6 +1,7 @@
 //! The way in, with the real model, a real catalog and a real index on disk.
 
 mod chunking;
+mod firewall;
 mod history;
 mod jobs;
 mod sync;

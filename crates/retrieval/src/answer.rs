@@ -59,6 +59,8 @@ pub struct Citation {
     pub indexed_at: Timestamp,
     /// How far the document is to be trusted, as its writer said.
     pub trust: String,
+    /// The classes of what the firewall found in the document.
+    pub flags: Vec<String>,
     rule: String,
 }
 
@@ -83,6 +85,7 @@ impl Citation {
             modified_at: stored.modified_at,
             indexed_at: stored.indexed_at,
             trust: trust(&stored.attributes),
+            flags: stored.flags.clone(),
             rule: stored.rule.to_string(),
         }
     }

@@ -109,6 +109,7 @@ pub(crate) mod tests {
             lead: lead.into(),
             text: text.into(),
             text_sha256: [0; 32],
+            flags: Vec::new(),
             rule: Rule { by: Grant::Entry(Who::Everyone.into()), cleared: None },
             acl: AclId(0),
         };

@@ -113,6 +113,12 @@ async fn write_all(
     while let Some((document, written)) = writes.next().await {
         bar.inc(1);
         match written {
+            Ok(put) if put.change == "quarantined" => {
+                tally.answered += 1;
+                let reason = "the tenant's firewall keeps it back until an administrator decides";
+                bar.suspend(|| note(&format!("quarantined {}: {reason}", clean(document.id.as_str()))));
+                tally.fail(document.id.as_str(), reason.to_owned());
+            }
             Ok(put) => tally.count(put),
             Err(failure) if failure.is_for_all() => return Err(failure.into_error()),
             Err(failure) => {

@@ -9,6 +9,7 @@ mod bridge;
 mod connection;
 mod documents;
 mod explain;
+mod firewall;
 mod groups;
 mod import;
 mod ingest;
@@ -46,6 +47,9 @@ pub(crate) enum ClientCommand {
     Label(labels::LabelCommand),
     /// List the documents that nobody may see, because their access list is unknown.
     Quarantine(quarantine::QuarantineArguments),
+    /// Say what is done about secrets, personal data and text to a model, and decide about what is kept back.
+    #[command(subcommand)]
+    Firewall(firewall::FirewallCommand),
     /// Write a folder of documents, or one document, into a tenant.
     Ingest(ingest::IngestArguments),
     /// Write and delete many documents out of one file, as a job.
@@ -91,6 +95,7 @@ pub(crate) async fn run(command: ClientCommand) -> anyhow::Result<ExitCode> {
         ClientCommand::Group(command) => groups::run(command).await,
         ClientCommand::Label(command) => labels::run(command).await,
         ClientCommand::Quarantine(arguments) => quarantine::run(arguments).await,
+        ClientCommand::Firewall(command) => firewall::run(command).await,
         ClientCommand::Ingest(arguments) => ingest::run(arguments).await,
         ClientCommand::Import(arguments) => import::run(arguments).await,
         ClientCommand::Document(command) => documents::run(command).await,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::admission::Asking;
+use crate::http::documents::some_flags;
 use crate::http::door::{As, Caller};
 use crate::http::explain::ExplainedBody;
 use crate::http::filter::FilterBody;
@@ -116,6 +117,10 @@ pub(crate) struct CitationBody {
     indexed_at: String,
     /// The document's attribute `trust`, or `unlabelled`.
     trust: String,
+    /// What the tenant's firewall found in the document: `secret`, `personal`, `instruction`. Absent when it found
+    /// nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -178,6 +183,7 @@ fn citation_body((at, citation): (usize, Citation)) -> CitationBody {
         modified_at: citation.modified_at.map(wire::time),
         indexed_at: wire::time(citation.indexed_at),
         trust: citation.trust,
+        flags: some_flags(citation.flags),
     }
 }
 

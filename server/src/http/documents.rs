@@ -58,7 +58,8 @@ pub(crate) struct PutBody {
     version: u32,
     /// Whether anything changed.
     changed: bool,
-    /// `created`, `version`, `metadata` or `none`.
+    /// `created`, `version`, `metadata` or `none`; `quarantined` when the tenant's policy keeps it back until an
+    /// administrator decides, and what was there before stays as it is. `version` is then 0 where nothing was.
     change: &'static str,
     /// The tenant's sequence number after this write; give it as `min_seq` to a read that must see it.
     seq: u64,
@@ -69,7 +70,11 @@ pub(crate) struct PutBody {
 
 /// The answer to a write that makes a version.
 pub(crate) fn put_answer(id: &DocumentId, put: &Put) -> Answer {
-    let status = if put.change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = match put.change {
+        Change::Created => StatusCode::CREATED,
+        Change::Quarantined => return Answer::new(StatusCode::ACCEPTED, &put_body(id, put)),
+        Change::NewVersion | Change::Metadata | Change::None => StatusCode::OK,
+    };
     Answer::new(status, &put_body(id, put)).tagged(put.version.0)
 }
 
@@ -77,12 +82,13 @@ fn put_body(id: &DocumentId, put: &Put) -> PutBody {
     PutBody {
         document: id.to_string(),
         version: put.version.0,
-        changed: put.change != Change::None,
+        changed: !matches!(put.change, Change::None | Change::Quarantined),
         change: match put.change {
             Change::Created => "created",
             Change::NewVersion => "version",
             Change::Metadata => "metadata",
             Change::None => "none",
+            Change::Quarantined => "quarantined",
         },
         seq: put.at.0,
         searchable: put.searchable,
@@ -104,8 +110,8 @@ fn put_body(id: &DocumentId, put: &Put) -> PutBody {
 /// percent-encoded where they are not plain ASCII.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/documents/{document}", tag = "documents",
     operation_id = "put_document", params(Wait), request_body = Envelope,
-    responses((status = 200, body = PutBody), (status = 201, body = PutBody), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = PutBody), (status = 201, body = PutBody), (status = 202, body = PutBody),
+        (status = 412, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn put(
     State(app): State<App>,
     Writing(caller): Writing,
@@ -158,6 +164,14 @@ pub(crate) struct DocumentBody {
     /// What was found in the original and is no part of the text, each with how often: `hidden_text`, `comments`,
     /// `scripts`, `invisible_characters`, `control_characters`. What was not found is not named.
     pub(crate) noticed: BTreeMap<String, u32>,
+    /// What the tenant's firewall found in it: `secret`, `personal`, `instruction`. Absent when it found nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) flags: Option<Vec<String>>,
+}
+
+/// Flags, if there are any.
+pub(crate) fn some_flags(flags: Vec<String>) -> Option<Vec<String>> {
+    Some(flags).filter(|flags| !flags.is_empty())
 }
 
 /// The address of a document: its own, or a stable one of ours.
@@ -188,6 +202,7 @@ impl DocumentBody {
             modified_at: document.modified_at.map(wire::time),
             indexed_at: wire::time(document.indexed_at),
             text: document.text,
+            flags: some_flags(document.flags),
             text_sha256: wire::hex(&document.text_sha256),
             noticed: document.noticed,
         }

@@ -14,6 +14,7 @@ pub(crate) mod documents;
 pub(crate) mod door;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod firewall;
 pub(crate) mod generations;
 pub(crate) mod groups;
 pub(crate) mod health;
@@ -93,6 +94,13 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(groups::put, groups::get, groups::delete))
         .routes(routes!(labels::put, labels::get))
         .routes(routes!(quarantine::list))
+        .routes(routes!(firewall::get, firewall::put))
+        .routes(routes!(firewall::list_detectors))
+        .routes(routes!(firewall::findings))
+        .routes(routes!(firewall::try_policy))
+        .routes(routes!(firewall::suspects))
+        .routes(routes!(firewall::suspect, firewall::reject))
+        .routes(routes!(firewall::release))
         .routes(routes!(documents::list))
         .routes(routes!(documents::put_acl))
         .routes(routes!(documents::versions))

@@ -49,10 +49,11 @@ const RESTORE: &str = "/v1/tenants/{tenant}/documents/{document}/versions/{versi
 const PURGE: &str = "/v1/tenants/{tenant}/documents/{document}/purge";
 const BATCH: &str = "/v1/tenants/{tenant}/documents:batch";
 const SOURCE: &str = "/v1/tenants/{tenant}/sources/{source}";
+const RELEASE: &str = "/v1/tenants/{tenant}/firewall/quarantine/{document}/release";
 const GROUP: &str = "/v1/tenants/{tenant}/groups/{group}";
 
 /// Every route whose answers are kept. To all others the header means nothing.
-const ROUTES: [Kept; 14] = [
+const ROUTES: [Kept; 15] = [
     kept(Method::POST, "/v1/tenants", Right::Operator, "tenant.create"),
     kept(Method::PUT, GROUP, Right::Admin, "group.put"),
     kept(Method::DELETE, GROUP, Right::Admin, "group.delete"),
@@ -60,6 +61,7 @@ const ROUTES: [Kept; 14] = [
     kept(Method::DELETE, DOCUMENT, Right::Write, "document.delete"),
     kept(Method::PUT, ACL, Right::Write, "document.acl"),
     kept(Method::POST, RESTORE, Right::Write, "document.restore"),
+    kept(Method::POST, RELEASE, Right::Admin, "quarantine.release"),
     kept(Method::POST, PURGE, Right::Admin, "document.purge"),
     kept(Method::POST, "/v1/tenants/{tenant}/reindex", Right::Admin, "reindex.request"),
     kept(Method::POST, BATCH, Right::Write, "document.import"),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::admission::Asking;
-use crate::http::documents::url;
+use crate::http::documents::{some_flags, url};
 use crate::http::door::{As, Caller};
 use crate::http::explain::ExplainedBody;
 use crate::http::filter::FilterBody;
@@ -80,6 +80,10 @@ pub(crate) struct ResultBody {
     /// 0 to 1 within this answer, as the search ranked it; a reranker changes the order and not the score.
     score: f64,
     scores: Scores,
+    /// What the tenant's firewall found in the document: `secret`, `personal`, `instruction`. Absent when it found
+    /// nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, ToSchema, schemars::JsonSchema)]
@@ -134,6 +138,7 @@ fn result_body(citation: Citation, tenant: &str) -> ResultBody {
         span: [citation.span.start, citation.span.end],
         text: citation.quote,
         score: wire::score(citation.score),
+        flags: some_flags(citation.flags),
         scores: Scores {
             lexical: citation.lexical.map(wire::score),
             dense: citation.dense.map(wire::score),

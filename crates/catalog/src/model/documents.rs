@@ -4,7 +4,7 @@ use catena_access::acl::Rule;
 use catena_access::{Acl, Attributes, Decision, Liveness};
 use catena_domain::{DocNo, DocumentId, RecipeId, Seq, Span, Timestamp, VersionNo};
 
-use super::{ChunkHash, Chunking, Embedding, Noticed, Place};
+use super::{ChunkHash, Chunking, CurrentScreening, Embedding, Noticed, Place, Screening};
 
 /// What a writer believes is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +51,8 @@ pub struct NewDocument {
     pub chunks: Vec<NewChunk>,
     /// The vectors of those chunks that the tenant had none for under this recipe.
     pub embeddings: Vec<Embedding>,
+    /// What was found in it; `None` when nothing looked.
+    pub screening: Option<Screening>,
     /// What the writer believes is there now.
     pub expect: Expect,
     /// What else is known of it.
@@ -107,6 +109,8 @@ pub enum Change {
     Metadata,
     /// Nothing.
     None,
+    /// Nothing: the policy keeps what was handed in back until somebody decides.
+    Quarantined,
 }
 
 /// What a write did.
@@ -164,6 +168,8 @@ pub struct CurrentVersion {
     pub acl: Acl,
     /// The recipes under which the version is cut, each with its number of chunks.
     pub chunked: Vec<(RecipeId, u32)>,
+    /// What was found in it when it came in; `None` when nothing looked.
+    pub screening: Option<CurrentScreening>,
 }
 
 impl CurrentVersion {
@@ -213,6 +219,8 @@ pub struct Document {
     pub text_sha256: [u8; 32],
     /// What was found in the original of the current version and is no part of its text.
     pub noticed: Noticed,
+    /// The classes of what the firewall found in it.
+    pub flags: Vec<String>,
     /// The rule that admitted the principal.
     pub rule: Rule,
 }

@@ -100,6 +100,8 @@ pub struct StoredPassage {
     pub text: String,
     /// The hash of the version's whole text.
     pub text_sha256: [u8; 32],
+    /// The classes of what the firewall found in the version.
+    pub flags: Vec<String>,
     /// The rule that admitted the principal.
     pub rule: Rule,
     /// The ACL that the rule is in.

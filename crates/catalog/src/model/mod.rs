@@ -5,6 +5,7 @@ mod deed;
 mod directory;
 mod documents;
 mod feed;
+mod firewall;
 mod jobs;
 mod places;
 mod quotas;
@@ -22,6 +23,10 @@ pub use documents::{
     PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
+pub use firewall::{
+    Admission, CurrentScreening, DetectorTally, DocumentFindings, FoundCounts, FoundSpan, NewSuspect, Screening,
+    Suspect, SuspectRow,
+};
 pub use jobs::{
     Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob,
     NewJobItem, Rate, Run, Taking, Tally, WorkerReach,

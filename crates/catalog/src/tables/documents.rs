@@ -11,13 +11,14 @@ use catena_runtime::clock;
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Change, Changed, CurrentVersion, Deed, Expect, Held, NewDocument, PutOutcome, Spending, UsageKind, Written,
+    Change, Changed, CurrentVersion, Deed, Expect, Held, NewDocument, PutOutcome, Screening, Spending, UsageKind,
+    Written,
 };
 use crate::store::{Connection, Store, WriteTx, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
-use crate::tables::{chain, held, places, tenants, usage};
+use crate::tables::{chain, held, places, screenings, suspects, tenants, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -129,6 +130,7 @@ impl Catalog {
                 .execute(tx.connection())
                 .await?;
             held::settle(tx.connection(), &tenant, doc, before, Spending::WithinQuota).await?;
+            suspects::drop_of(tx.connection(), &tenant, &id).await?;
             usage::add(tx.connection(), &tenant, UsageKind::Writes, 1).await?;
             deed.draft.seq = Some(seq.0);
             deed.draft.objects.push(object(&id, stored.current.version, &stored.current.text_sha256));
@@ -185,6 +187,13 @@ pub(crate) async fn put(
     };
     let value = write.apply(&mut tx, before.as_ref(), blocks.as_deref().unwrap_or_default()).await?;
     held::settle(tx.connection(), &tenant, value.doc, held, Spending::WithinQuota).await?;
+    let known = before.as_ref().and_then(|before| before.current.screening.as_ref()).map(|known| known.policy);
+    let is_new = |screening: &&Screening| change != Change::None || known != Some(screening.policy);
+    if let Some(screening) = document.screening.as_ref().filter(is_new) {
+        let of = TextOf { tenant: &tenant, doc: value.doc, version: value.version };
+        screenings::keep(tx.connection(), of, screening, deed.draft.actor.as_deref()).await?;
+    }
+    suspects::drop_of(tx.connection(), &tenant, &document.id).await?;
     write.count(&mut tx).await?;
     write.record(&value, &mut deed.draft);
     deed.done(tx, &tenant, value).await
@@ -332,8 +341,11 @@ fn change(before: Option<&Stored>, new: &NewDocument) -> Change {
     {
         return Change::NewVersion;
     }
+    let flags = |it: Option<&[String]>| it.unwrap_or_default().to_vec();
+    let flags_now = flags(now.screening.as_ref().map(|it| it.flags.as_slice()));
     if (&now.uri, &now.attributes, &now.source, now.modified_at, &now.acl)
         != (&new.uri, &new.attributes, &new.source, new.modified_at, &new.acl)
+        || new.screening.as_ref().is_some_and(|screening| screening.flags != flags_now)
     {
         return Change::Metadata;
     }
@@ -403,7 +415,7 @@ pub(crate) async fn find(connection: &mut Connection, tenant: &TenantId, id: &Do
             .bind(tenant.as_str())
             .bind(doc.0)
             .bind(version.0)
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await?;
     let chunked = chunkings.iter().map(|row| Ok((row.name("recipe")?, row.u32("chunks")?))).collect::<Result<_>>()?;
     let standing = match (row.flag("live")?, row.long_or_null("purged_at")?) {
@@ -411,6 +423,7 @@ pub(crate) async fn find(connection: &mut Connection, tenant: &TenantId, id: &Do
         (false, None) => Standing::Deleted,
         (false, Some(_)) => Standing::Purged,
     };
+    let screening = screenings::current(connection, TextOf { tenant, doc, version }).await?;
     let hash = |column| if standing == Standing::Purged { Ok([0; 32]) } else { row.hash(column) };
     let current = CurrentVersion {
         doc,
@@ -425,6 +438,7 @@ pub(crate) async fn find(connection: &mut Connection, tenant: &TenantId, id: &Do
         modified_at: row.time_or_null("modified_at")?,
         acl: row.acl("entries")?,
         chunked,
+        screening,
     };
     Ok(Some(Stored { standing, changed_seq: Seq(row.u64("changed_seq")?), current }))
 }

@@ -19,6 +19,7 @@ use crate::store::{Connection, Row, sql_of};
 use crate::tables::codec::json;
 use crate::tables::feed::span_of;
 use crate::tables::places;
+use crate::tables::screenings;
 use crate::tables::text::{self, BLOCK_BYTES, TextOf};
 
 /// Most passages asked for at once.
@@ -100,7 +101,9 @@ async fn candidates(
                 c.headings, c.line_first, c.line_last,
                 COALESCE((SELECT p.end_byte FROM chunks p
                           WHERE p.tenant = c.tenant AND p.doc = c.doc AND p.version = c.version
-                            AND p.recipe = c.recipe AND p.chunk = c.chunk - 1), c.start_byte) AS before_byte
+                            AND p.recipe = c.recipe AND p.chunk = c.chunk - 1), c.start_byte) AS before_byte,
+                (SELECT s.flags FROM screenings s
+                 WHERE s.tenant = d.tenant AND s.doc = d.doc AND s.version = d.version) AS flags
          FROM json_each($3) w
          CROSS JOIN documents d ON d.tenant = $1 AND d.doc = json_extract(w.value, '$[0]')
          CROSS JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
@@ -116,7 +119,9 @@ async fn candidates(
                 c.end_byte, c.headings, c.line_first, c.line_last,
                 COALESCE((SELECT p.end_byte FROM chunks p
                           WHERE p.tenant = c.tenant AND p.doc = c.doc AND p.version = c.version
-                            AND p.recipe = c.recipe AND p.chunk = c.chunk - 1), c.start_byte) AS before_byte
+                            AND p.recipe = c.recipe AND p.chunk = c.chunk - 1), c.start_byte) AS before_byte,
+                (SELECT s.flags FROM screenings s
+                 WHERE s.tenant = d.tenant AND s.doc = d.doc AND s.version = d.version) AS flags
          FROM jsonb_array_elements($3::JSONB) WITH ORDINALITY AS w (value, number)
          CROSS JOIN LATERAL (
              SELECT * FROM documents WHERE tenant = $1 AND doc = (w.value->>0)::BIGINT LIMIT 1) d
@@ -209,6 +214,7 @@ fn passage_of(row: &Row, rule: Rule) -> Result<StoredPassage> {
         lead: String::new(),
         text: String::new(),
         text_sha256: row.hash("text_sha256")?,
+        flags: screenings::flags_of(row)?,
         rule,
         acl: AclId(row.u32("acl")?),
     })

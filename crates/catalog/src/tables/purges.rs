@@ -17,9 +17,9 @@ use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{Changed, ChunkHash, Deed, Expect, PendingPurge, PurgeStep, Written};
 use crate::store::{Connection, Row, in_task, sql, sql_of};
-use crate::tables::chain;
 use crate::tables::codec::{hex, json, long};
 use crate::tables::documents::{self, Standing, Stored};
+use crate::tables::{chain, suspects};
 
 /// Rows of one kind that one step takes away, each about one kibibyte or, for blocks of text, a few.
 const ROWS_PER_STEP: i64 = 1_000;
@@ -40,6 +40,7 @@ impl Catalog {
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             let Some(stored) = documents::find(tx.connection(), &tenant, &id).await? else { return Ok(None) };
+            suspects::drop_of(tx.connection(), &tenant, &id).await?;
             let version = stored.current.version;
             if let Expect::Version(expected) = expect
                 && expected != version
@@ -224,6 +225,9 @@ async fn step(connection: &mut Connection, tenant: &TenantId, purge: PendingPurg
         "DELETE FROM chunkings WHERE tenant = $1 AND doc = $2 AND (version, recipe) IN (
              SELECT version, recipe FROM chunkings WHERE tenant = $1 AND doc = $2 AND version <= $3
              ORDER BY version, recipe LIMIT $4)",
+        "DELETE FROM screenings WHERE tenant = $1 AND doc = $2 AND version IN (
+             SELECT version FROM screenings WHERE tenant = $1 AND doc = $2 AND version <= $3
+             ORDER BY version LIMIT $4)",
         "DELETE FROM versions WHERE tenant = $1 AND doc = $2 AND version IN (
              SELECT version FROM versions WHERE tenant = $1 AND doc = $2 AND version <= $3
              ORDER BY version LIMIT $4)",

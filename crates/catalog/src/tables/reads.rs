@@ -11,6 +11,7 @@ use crate::model::{Change, Document, DocumentRow, Noticed, Page, VersionRow};
 use crate::store::{Connection, Row, sql, sql_of};
 use crate::tables::codec::{corrupt, hex, json, long, sha256};
 use crate::tables::page::{self, Items as _};
+use crate::tables::screenings;
 use crate::tables::text::{self, TextOf};
 
 /// A live document whose ACL admits the principal.
@@ -42,6 +43,7 @@ impl Catalog {
         let stored = version_with_text(&mut tx, scope.tenant(), doc, version)
             .await?
             .ok_or_else(|| corrupt("the version", id))?;
+        let flags = screenings::flags(&mut tx, TextOf { tenant: scope.tenant(), doc, version }).await?;
         Ok(Some(Document {
             id: id.clone(),
             doc,
@@ -58,6 +60,7 @@ impl Catalog {
             text: stored.text,
             text_sha256: stored.text_sha256,
             noticed: stored.noticed,
+            flags,
             rule,
         }))
     }

@@ -49,7 +49,7 @@ macro_rules! table {
 
 /// Every table that has a tenant, but for the tenants and their record: what refers to others stands before them. Keys
 /// go first, so that nobody comes in any more, whatever else is left.
-pub(crate) const TABLES: [Table; 24] = [
+pub(crate) const TABLES: [Table; 26] = [
     table!("api_keys", "tenant, key"),
     table!("group_members", "tenant, group_name, user_name"),
     table!("group_nesting", "tenant, group_name, member_group"),
@@ -68,6 +68,8 @@ pub(crate) const TABLES: [Table; 24] = [
     table!("chunks", "tenant, doc, version, recipe, chunk"),
     table!("chunkings", "tenant, doc, version, recipe"),
     table!("embeddings", "tenant, recipe, hash"),
+    table!("quarantine", "tenant, document"),
+    table!("screenings", "tenant, doc, version"),
     table!("version_text", "tenant, doc, version, start_byte"),
     table!("version_places", "tenant, doc, version, start_byte"),
     table!("versions", "tenant, doc, version"),
@@ -152,7 +154,7 @@ impl Catalog {
             store.empty_log().await?;
             let mut tx = store.write(Reach::Remains(&id)).await?;
             let removed = under_way(tx.connection(), &id).await?;
-            sql("UPDATE tenants SET state = 'deleted', quotas = '{}', documents = 0, text_bytes = 0, chunks = 0
+            sql("UPDATE tenants SET state = 'deleted', quotas = '{}', firewall = '{}', documents = 0, text_bytes = 0, chunks = 0
                  WHERE tenant = $1")
             .bind(id.as_str())
             .execute(tx.connection())

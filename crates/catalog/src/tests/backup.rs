@@ -39,6 +39,8 @@ async fn furnished(on: On) -> Home {
         catalog.revoke_key(&scope, &revoked, draft("revoke")).await.unwrap();
         request_import(catalog, &scope, tenant).await;
         catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
+        catalog.keep_back(&scope, suspect("kept back", tenant), Expect::Any, draft("put")).await.unwrap();
+        catalog.put_firewall_policy(&scope, r#"{"secret":"redact"}"#.into(), draft("firewall")).await.unwrap();
         audit::ask(catalog, &scope).await;
     }
     home.catalog.set_operator_key_hash(KeyHash::from_bytes([9; 32])).await.unwrap();
@@ -82,6 +84,9 @@ async fn picture(catalog: &Catalog, tenant_id: &str, leaves: usize) -> Vec<Strin
         }
         show("job", &job);
     }
+    show("policy", &catalog.firewall_policy(&scope).await.unwrap());
+    show("findings", &catalog.findings(&scope, None, 100).await.unwrap());
+    show("kept back", &catalog.suspect(&scope, &id("kept back")).await.unwrap());
     show("context", &catalog.context(&scope, &ContextId::new("ctx_1").unwrap()).await.unwrap());
     for leaf in catalog.leaves(&scope, 0, leaves).await.unwrap() {
         show("leaf", &String::from_utf8(leaf.bytes));

@@ -46,6 +46,12 @@ async fn everything(catalog: &Catalog, tenant_id: &str, names: &Names) -> Vec<St
                 leaves.into_iter().map(|leaf| String::from_utf8(leaf.bytes).unwrap()).collect::<Vec<_>>()
             }),
         ),
+        show("policy", catalog.firewall_policy(&scope).await),
+        show("findings", catalog.findings(&scope, None, 100).await),
+        show("tallies", catalog.detector_tallies(&scope).await),
+        show("waiting", catalog.waiting(&scope, &id("waits")).await),
+        show("suspects", catalog.suspects(&scope, None, 100).await),
+        show("suspect", catalog.suspect(&scope, &id("waits")).await),
         show("head", catalog.chain_head(&scope).await),
     ];
     for job in &names.jobs {
@@ -87,6 +93,9 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
     let hidden = NewDocument { acl: Acl::unknown(&mark("why")), ..document("hidden", "nobody sees this") };
     put(catalog, &scope, hidden).await;
     names.jobs.push(request_import(catalog, &scope, &mark("import")).await);
+    catalog.keep_back(&scope, suspect("waits", &text(tenant_id)), Expect::Any, draft("document.put")).await.unwrap();
+    let policy = format!(r#"{{"allow": ["{}"]}}"#, mark("allowed"));
+    catalog.put_firewall_policy(&scope, policy, draft("firewall.put")).await.unwrap();
     let context = ContextId::new(&format!("ctx_{tenant_id}")).unwrap();
     names.contexts.push(context.clone());
     let context =
@@ -126,6 +135,9 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     let before = everything(catalog, "acme", &names).await;
     assert!(catalog.set_acl(&globex, &id("same"), &acl(&[], &[]), Expect::Any, draft("acl")).await.unwrap().is_none());
     assert!(catalog.delete_document(&globex, &id("same"), Expect::Any, draft("delete")).await.unwrap().is_none());
+    put(catalog, &globex, document("waits", "a document of this name")).await;
+    assert!(catalog.reject(&globex, &id("waits"), draft("reject")).await.unwrap().is_none());
+    catalog.put_firewall_policy(&globex, "{}".into(), draft("firewall.put")).await.unwrap();
     let kacme = KeyId::new("kacme").unwrap();
     assert!(catalog.revoke_key(&globex, &kacme, draft("revoke")).await.unwrap().is_none());
     let successor = keys::successor("k2", 0);

@@ -30,6 +30,7 @@ mod documents;
 mod door;
 mod feed;
 mod files;
+mod firewall;
 mod isolation;
 mod jobs;
 mod keys;
@@ -255,12 +256,41 @@ pub(crate) fn document(name: &str, text: &str) -> NewDocument {
         recipe: recipe(),
         chunks,
         embeddings,
+        screening: Some(screening()),
         expect: Expect::Any,
         besides: Besides {
             places: vec![Place { start: 0, line: 1, position: Position::Page(1) }],
             noticed: [("comments".to_owned(), 2)].into(),
             ..Besides::default()
         },
+    }
+}
+
+/// What a firewall may have found in a document.
+pub(crate) fn screening() -> Screening {
+    let span =
+        FoundSpan { detector: "email".into(), confidence: "high".into(), action: "flag".into(), start: 0, end: 4 };
+    Screening {
+        policy: [7; 32],
+        flags: vec!["personal".into()],
+        found: FoundCounts::from([("email".into(), 1)]),
+        spans: vec![span],
+        admission: Admission::ByPolicy,
+    }
+}
+
+/// A submission of a document that is to wait.
+pub(crate) fn suspect(name: &str, text: &str) -> NewSuspect {
+    let Screening { policy, found, spans, .. } = screening();
+    NewSuspect {
+        document: id(name),
+        policy,
+        bytes_sha256: sha256(text.as_bytes()),
+        bytes: text.as_bytes().to_vec(),
+        acl: acl(&["everyone"], &[]),
+        said: "{}".into(),
+        found,
+        spans,
     }
 }
 

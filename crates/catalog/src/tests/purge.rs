@@ -42,6 +42,7 @@ async fn rows(catalog: &Catalog) -> Vec<u64> {
         "SELECT count(*) AS count FROM chunkings WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM chunks WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM embeddings WHERE tenant = 'acme'",
+        "SELECT count(*) AS count FROM screenings WHERE tenant = 'acme'",
         "SELECT count(*) AS count FROM purges WHERE tenant = 'acme'",
     ] {
         counts.push(store::sql(count).fetch_one(&mut tx).await.unwrap().u64("count").unwrap());
@@ -181,7 +182,7 @@ async fn a_document_written_anew_during_its_purge_keeps_its_new_version_alone(on
     assert_eq!(catalog.version(&scope, &id("a"), VersionNo(1)).await.unwrap(), None);
     finish(catalog).await;
     assert_eq!(catalog.document(&scope, &id("a")).await.unwrap().unwrap().text, "new\n\ntext");
-    assert_eq!(rows(catalog).await, [1, 1, 1, 2, 2, 0]);
+    assert_eq!(rows(catalog).await, [1, 1, 1, 2, 2, 1, 0]);
 }
 
 #[tokio::test]
