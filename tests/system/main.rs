@@ -19,6 +19,8 @@ mod filters;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod history;
