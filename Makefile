@@ -13,7 +13,7 @@ MEASURED := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-catalog bench-embed bench-index bench-ingest bench-tenants provision
+.PHONY: help run test check bench bench-catalog bench-embed bench-formats bench-index bench-ingest bench-tenants provision
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -43,6 +43,10 @@ check: ## Check format, lints, house rules, documentation and dependencies.
 
 bench: ## Measure relevance, with optimised programs. Each question is a file in benches.
 	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-relevance -- $(ARGS)
+
+bench-formats: ## Measure how well files of every format below CATENA_DATA are read, and what hostile ones cost.
+	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
+	$(MEASURED)/catena-bench-formats
 
 bench-embed: ## Measure embedding beside the bare loop and Python, a query under load, and what neighbours notice.
 	$(PYTHON) deploy/provision/provision.py --with-benches --precision fp32

@@ -77,7 +77,8 @@ async fn read_alone(format: Format, bytes: Vec<u8>) -> anyhow::Result<Read> {
 fn children_peak_kib() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let ids: Vec<String> = children.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let ids: Vec<String> =
+        children.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
     let peak = |id: &String| {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
@@ -179,7 +180,11 @@ async fn hostile_files() -> anyhow::Result<()> {
             Ok(reading) => format!("a text of {} bytes", reading.text.len()),
             Err(why) => why.clone(),
         };
-        println!("| {name} | {size:.0} | {outcome} | {:.0} | {:.0} |", read.milliseconds, read.peak_kib as f64 / 1024.0);
+        println!(
+            "| {name} | {size:.0} | {outcome} | {:.0} | {:.0} |",
+            read.milliseconds,
+            read.peak_kib as f64 / 1024.0
+        );
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 /// The words of a text, without case, marks, and the targets of links. Authors' comments, which the other converter
 /// writes as `[author: ...]` and readers leave out on purpose, do not count; its escaped signs do as what they stand for.
 pub(crate) fn words(text: &str) -> Vec<String> {
-    let text: String = text.lines().filter(|line| !line.starts_with("[author:")).flat_map(|line| [line, "\n"]).collect();
+    let text: String =
+        text.lines().filter(|line| !line.starts_with("[author:")).flat_map(|line| [line, "\n"]).collect();
     let text = without(&without(&text, "<!--", "-->"), "](", ")");
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()

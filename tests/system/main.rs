@@ -23,6 +23,8 @@ mod firewall;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod history;

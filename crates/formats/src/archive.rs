@@ -65,7 +65,10 @@ impl<'a> Archive<'a> {
                 };
                 whole += read;
                 if whole > ARCHIVE_BYTES_MAX {
-                    return Err(FormatError::TooMuch { what: "bytes when it is unpacked".to_owned(), limit: ARCHIVE_BYTES_MAX });
+                    return Err(FormatError::TooMuch {
+                        what: "bytes when it is unpacked".to_owned(),
+                        limit: ARCHIVE_BYTES_MAX,
+                    });
                 }
                 if whole > allowed {
                     return Err(FormatError::TooMuch {
@@ -76,11 +79,6 @@ impl<'a> Archive<'a> {
             }
         }
         Ok(())
-    }
-
-    /// What to call this file in an error.
-    pub(crate) fn format(&self) -> &'static str {
-        self.format
     }
 
     /// The names of all files.

@@ -131,12 +131,12 @@ mod tests {
     #[test]
     fn what_scripts_and_emoji_need_stays() {
         for text in [
-            "می‌خواهم",            // Persian, a non-joiner inside the word
-            "ക്‍ഷ",                 // Malayalam, a joiner behind the virama
-            "👩‍👩‍👧 and 👩🏽‍🚀 and 🏴‍☠️ and ❤️‍🔥", // families, professions, flags
-            "1️⃣ ☎️ ©︎",             // keycaps and presentation selectors
+            "می‌خواهم",                                                  // Persian, a non-joiner inside the word
+            "ക്‍ഷ",                                                       // Malayalam, a joiner behind the virama
+            "👩‍👩‍👧 and 👩🏽‍🚀 and 🏴‍☠️ and ❤️‍🔥",                                  // families, professions, flags
+            "1️⃣ ☎️ ©︎",                                                  // keycaps and presentation selectors
             "🏴\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E007F}", // Scotland's flag
-            "葛\u{E0100}城",          // an ideograph's variant
+            "葛\u{E0100}城",                                            // an ideograph's variant
         ] {
             assert_stays(text);
         }

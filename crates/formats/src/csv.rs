@@ -26,11 +26,8 @@ pub(crate) fn read(stated: Stated<'_>, bytes: &[u8]) -> Result<Reading, FormatEr
     while rows.read_record(&mut record).map_err(|error| FormatError::damaged("CSV file", told(&error)))? {
         row = row.saturating_add(1).saturating_add(empty_rows(text, record.position()));
         let cells: Vec<String> = record.iter().map(str::to_owned).collect();
-        let position = |first_row| Position::Rows {
-            sheet: None,
-            first_row,
-            columns: u32::try_from(widest).unwrap_or(u32::MAX),
-        };
+        let position =
+            |first_row| Position::Rows { sheet: None, first_row, columns: u32::try_from(widest).unwrap_or(u32::MAX) };
         if columns == 0 {
             columns = widest.max(1);
             draft.place(position(row));
@@ -105,9 +102,14 @@ mod tests {
     #[test]
     fn each_row_is_a_line_at_its_number_whatever_parts_the_cells() {
         for delimiter in [",", ";", "\t", "|"] {
-            let text = "port,fee\nLarkmoor,12\n\n\"Far,side\",3\n".replace(',', delimiter).replace(&format!("Far{delimiter}side"), "Farside");
+            let text = "port,fee\nLarkmoor,12\n\n\"Far,side\",3\n"
+                .replace(',', delimiter)
+                .replace(&format!("Far{delimiter}side"), "Farside");
             let reading = read(Stated::Nothing, text.as_bytes()).unwrap();
-            assert_eq!(reading.text, "| port | fee |\n|---|---|\n| Larkmoor | 12 |\n| Farside | 3 |\n", "{delimiter:?}");
+            assert_eq!(
+                reading.text, "| port | fee |\n|---|---|\n| Larkmoor | 12 |\n| Farside | 3 |\n",
+                "{delimiter:?}"
+            );
             assert_eq!(row_numbers(&reading), [1, 2, 4], "{delimiter:?}");
             let windows = read(Stated::Nothing, text.replace('\n', "\r\n").as_bytes()).unwrap();
             assert_eq!(windows, reading, "{delimiter:?}");

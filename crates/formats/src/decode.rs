@@ -73,7 +73,8 @@ fn as_stated(bytes: &[u8], label: &str) -> Result<String, FormatError> {
     let encoding = Encoding::for_label(label.as_bytes())
         .ok_or_else(|| FormatError::Text(TextError::UnsupportedCharset { charset: shown() }))?;
     if encoding == UTF_8 {
-        let text = std::str::from_utf8(bytes).map_err(|error| TextError::InvalidUtf8 { at_byte: error.valid_up_to() })?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|error| TextError::InvalidUtf8 { at_byte: error.valid_up_to() })?;
         return Ok(text.to_owned());
     }
     encoding
@@ -105,7 +106,8 @@ fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
 
 /// Refuses what only claims to be text.
 fn textual(text: String, bytes: &[u8]) -> Result<String, FormatError> {
-    let strange = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{0B}' | '\u{0C}' | '\u{1B}' | '\u{85}');
+    let strange =
+        |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{0B}' | '\u{0C}' | '\u{1B}' | '\u{85}');
     let (mut chars, mut controls) = (0_usize, 0_usize);
     for c in text.chars() {
         chars += 1;
@@ -132,7 +134,9 @@ fn refuse_damaged(bytes: &[u8]) -> Result<(), FormatError> {
         bad += usize::from(!chunk.invalid().is_empty());
     }
     match std::str::from_utf8(bytes) {
-        Err(error) if good >= 2 && good >= bad * 2 => Err(TextError::InvalidUtf8 { at_byte: error.valid_up_to() }.into()),
+        Err(error) if good >= 2 && good >= bad * 2 => {
+            Err(TextError::InvalidUtf8 { at_byte: error.valid_up_to() }.into())
+        }
         _ => Ok(()),
     }
 }
@@ -184,15 +188,22 @@ mod tests {
     #[test]
     fn a_wrong_statement_is_an_error_where_the_sender_made_it_and_a_guess_where_the_page_did() {
         let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(FRENCH);
-        assert!(matches!(decode(&bytes, Stated::Surely("utf-8")), Err(FormatError::Text(TextError::InvalidUtf8 { .. }))));
+        assert!(matches!(
+            decode(&bytes, Stated::Surely("utf-8")),
+            Err(FormatError::Text(TextError::InvalidUtf8 { .. }))
+        ));
         assert!(matches!(decode(&bytes, Stated::Surely("shift_jis")), Err(FormatError::WrongCharset { .. })));
-        assert!(matches!(decode(b"x", Stated::Surely("klingon")), Err(FormatError::Text(TextError::UnsupportedCharset { .. }))));
+        assert!(matches!(
+            decode(b"x", Stated::Surely("klingon")),
+            Err(FormatError::Text(TextError::UnsupportedCharset { .. }))
+        ));
         assert_eq!(decode(&bytes, Stated::Perhaps("utf-8")).unwrap(), FRENCH);
     }
 
     #[test]
     fn bytes_that_are_no_text_are_refused_by_what_they_are() {
-        let png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89";
+        let png =
+            b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89";
         assert_eq!(decode(png, Stated::Nothing), Err(FormatError::NotText { found: "image/png".to_owned() }));
         let noise: Vec<u8> = (0_u32..4000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert!(matches!(decode(&noise, Stated::Nothing), Err(FormatError::NotText { .. })));

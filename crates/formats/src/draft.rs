@@ -273,7 +273,9 @@ fn plain_start(line: &str) -> String {
     let begins_block = line.starts_with(['#', '>', '|'])
         || line.starts_with("```")
         || line.starts_with("~~~")
-        || ["-", "+", "*"].iter().any(|mark| line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
+        || ["-", "+", "*"]
+            .iter()
+            .any(|mark| line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
         || (line.len() >= 3 && (line.bytes().all(|b| b == b'-') || line.bytes().all(|b| b == b'=')));
     if begins_block { format!("\\{line}") } else { line.to_owned() }
 }

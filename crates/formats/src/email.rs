@@ -20,7 +20,8 @@ const NAME_CHARS_MAX: usize = 120;
 
 /// Reads a mail. `depth` is how many mails it lies in.
 pub(crate) fn read(bytes: &[u8], depth: usize) -> Result<Reading, FormatError> {
-    let mail = MessageParser::default().parse(bytes).ok_or_else(|| FormatError::damaged("mail", "it has no headers"))?;
+    let mail =
+        MessageParser::default().parse(bytes).ok_or_else(|| FormatError::damaged("mail", "it has no headers"))?;
     let mut draft = Draft::default();
     write(&mut draft, &mail, depth)?;
     draft.title = mail.subject().map(str::to_owned);
@@ -108,9 +109,12 @@ fn part_text<'a>(body: &'a PartType<'_>) -> Option<&'a str> {
 
 fn attached(name: &str, stated: Option<&str>, bytes: &[u8], depth: usize) -> Result<Reading, FormatError> {
     // What programs say of attachments is often made up, so the bytes and the name are asked too.
-    let format = sniff::format(stated, name, bytes).or_else(|error| sniff::format(None, name, bytes).map_err(|_| error))?;
+    let format =
+        sniff::format(stated, name, bytes).or_else(|error| sniff::format(None, name, bytes).map_err(|_| error))?;
     match format {
-        Format::Email if depth + 1 >= MAIL_DEPTH_MAX => Err(FormatError::too_much("mails inside one another", MAIL_DEPTH_MAX)),
+        Format::Email if depth + 1 >= MAIL_DEPTH_MAX => {
+            Err(FormatError::too_much("mails inside one another", MAIL_DEPTH_MAX))
+        }
         Format::Email => read(bytes, depth + 1),
         format => read_here(format, None, bytes),
     }
@@ -149,15 +153,24 @@ mod tests {
             "# Mooring fées\n\n- From: Ada Pell <ada@harbour.example>\n- To: crew@harbour.example\n- Date: 2026-03-03T09:15:00+01:00\n\nThe fees rise in May.\n"
         ), "{}", reading.text);
         assert_eq!(reading.text.matches("rise").count(), 1, "the same text in two forms counts once");
-        assert!(reading.text.contains("## Attachment: fees.csv\n\n| port | fee |\n|---|---|\n| Larkmoor | 12 |\n"), "{}", reading.text);
+        assert!(
+            reading.text.contains("## Attachment: fees.csv\n\n| port | fee |\n|---|---|\n| Larkmoor | 12 |\n"),
+            "{}",
+            reading.text
+        );
         assert!(reading.text.contains("## Attachment: old.zip\n\n(This attachment was not read: "), "{}", reading.text);
-        let names: Vec<_> = reading.places.iter().map(|place| (place.position.clone(), &reading.text[place.start as usize..][..4])).collect();
+        let names: Vec<_> = reading
+            .places
+            .iter()
+            .map(|place| (place.position.clone(), &reading.text[place.start as usize..][..4]))
+            .collect();
         assert_eq!(names, [(Position::Part("fees.csv".into()), "## A"), (Position::Part("old.zip".into()), "## A")]);
     }
 
     #[test]
     fn a_mail_of_one_page_is_read_like_a_page() {
-        let mail = "From: a@b.example\nSubject: Hi\nContent-Type: text/html\n\n<h2>News</h2><p hidden>no</p><p>Yes.</p>\n";
+        let mail =
+            "From: a@b.example\nSubject: Hi\nContent-Type: text/html\n\n<h2>News</h2><p hidden>no</p><p>Yes.</p>\n";
         let reading = read(mail.as_bytes(), 0).unwrap();
         assert!(reading.text.ends_with("## News\n\nYes.\n"), "{}", reading.text);
         assert_eq!(reading.noticed.hidden_text, 1);
@@ -167,7 +180,9 @@ mod tests {
     fn mails_inside_one_another_are_bounded() {
         let mut mail = "Subject: innermost\n\nThe end.\n".to_owned();
         for depth in 0..12 {
-            mail = format!("Subject: level {depth}\nContent-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\nContent-Type: message/rfc822\n\n{mail}\n--b{depth}--\n");
+            mail = format!(
+                "Subject: level {depth}\nContent-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\nContent-Type: message/rfc822\n\n{mail}\n--b{depth}--\n"
+            );
         }
         let reading = read(mail.as_bytes(), 0).unwrap();
         assert!(reading.text.contains("level 11") && !reading.text.contains("innermost"));

@@ -13,13 +13,17 @@ pub enum FormatError {
     #[error(transparent)]
     Text(#[from] TextError),
     /// No reader takes this format here.
-    #[error("no reader takes {content_type} here; convert the document to a format that is read, such as text/markdown")]
+    #[error(
+        "no reader takes {content_type} here; convert the document to a format that is read, such as text/markdown"
+    )]
     Unsupported {
         /// The format's content type.
         content_type: String,
     },
     /// Nobody said what the bytes are, and they do not say it themselves.
-    #[error("nothing says what these bytes are; send a Content-Type, or an id with an ending that is known, such as .md or .pdf")]
+    #[error(
+        "nothing says what these bytes are; send a Content-Type, or an id with an ending that is known, such as .md or .pdf"
+    )]
     Unknown,
     /// The bytes were called text and are none.
     #[error("the bytes are {found}, not text; send them under their own Content-Type, or convert them to text")]
@@ -28,7 +32,9 @@ pub enum FormatError {
         found: String,
     },
     /// The stated character set is not the one that the bytes have.
-    #[error("the bytes are not {charset}, as was stated; state the character set that they have, or leave it out and it is found")]
+    #[error(
+        "the bytes are not {charset}, as was stated; state the character set that they have, or leave it out and it is found"
+    )]
     WrongCharset {
         /// The character set as it was stated.
         charset: String,
@@ -48,7 +54,9 @@ pub enum FormatError {
         format: String,
     },
     /// It holds pictures of text.
-    #[error("none of the {pages} pages holds text, they are pictures; run text recognition over the file and send the result")]
+    #[error(
+        "none of the {pages} pages holds text, they are pictures; run text recognition over the file and send the result"
+    )]
     OnlyPictures {
         /// How many pages there are.
         pages: u32,
@@ -77,7 +85,9 @@ pub enum FormatError {
         mebibytes: u64,
     },
     /// Its reader ended in the middle.
-    #[error("the reader ended while it read this document; send it again, and if that happens twice, convert it to text")]
+    #[error(
+        "the reader ended while it read this document; send it again, and if that happens twice, convert it to text"
+    )]
     ReaderEnded,
     /// No reader could be started.
     #[error("no reader process can be started; try again later, and tell the operator")]

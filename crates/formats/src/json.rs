@@ -238,22 +238,30 @@ mod tests {
 
     #[test]
     fn each_json_line_is_a_section_that_names_its_line() {
-        let reading = read_lines(Stated::Nothing, b"{\"id\": \"A-1\", \"state\": \"open\"}\n\n{\"state\": \"shut\"}\n").unwrap();
+        let reading =
+            read_lines(Stated::Nothing, b"{\"id\": \"A-1\", \"state\": \"open\"}\n\n{\"state\": \"shut\"}\n").unwrap();
         assert_eq!(reading.text, "## A-1\n\n- id: A-1\n- state: open\n\n## Record 3\n\n- state: shut\n");
-        let lines: Vec<_> = reading.places.iter().map(|place| (&reading.text[place.start as usize..][..5], &place.position)).collect();
+        let lines: Vec<_> =
+            reading.places.iter().map(|place| (&reading.text[place.start as usize..][..5], &place.position)).collect();
         assert_eq!(lines, [("## A-", &Position::Part("line 1".into())), ("## Re", &Position::Part("line 3".into()))]);
     }
 
     #[test]
     fn too_deep_or_broken_json_says_so() {
         let deep = "[".repeat(100_000);
-        assert_eq!(read(Stated::Nothing, deep.as_bytes()), Err(FormatError::too_much("lists and objects inside one another", 64)));
+        assert_eq!(
+            read(Stated::Nothing, deep.as_bytes()),
+            Err(FormatError::too_much("lists and objects inside one another", 64))
+        );
         let error = read_lines(Stated::Nothing, b"{}\n{\"a\": }\n").unwrap_err();
         assert!(error.to_string().contains("line 2, column 7 is not JSON"), "{error}");
     }
 
     fn value() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof!["[a-z ]{0,12}".prop_map(serde_json::Value::from), any::<i32>().prop_map(serde_json::Value::from)];
+        let leaf = prop_oneof![
+            "[a-z ]{0,12}".prop_map(serde_json::Value::from),
+            any::<i32>().prop_map(serde_json::Value::from)
+        ];
         leaf.prop_recursive(4, 40, 5, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),

@@ -60,7 +60,12 @@ impl Formats {
 
     /// Readers in processes of another program, which is called with these arguments.
     #[must_use]
-    pub fn with_program(program: PathBuf, arguments: Vec<String>, processes: NonZeroUsize, wall: Option<Duration>) -> Self {
+    pub fn with_program(
+        program: PathBuf,
+        arguments: Vec<String>,
+        processes: NonZeroUsize,
+        wall: Option<Duration>,
+    ) -> Self {
         Self { pool: Some(pool::Pool::new(program, arguments, processes, wall)), compute: None }
     }
 

@@ -25,7 +25,11 @@ pub(crate) fn latex(math: &Element) -> String {
 fn piece(element: &Element) -> String {
     let part = |name: &str| element.child(name).map(latex).unwrap_or_default();
     let property = |name: &str| {
-        element.children().find(|child| child.name.ends_with("Pr")).and_then(|own| own.value_of(name)).map(str::to_owned)
+        element
+            .children()
+            .find(|child| child.name.ends_with("Pr"))
+            .and_then(|own| own.value_of(name))
+            .map(str::to_owned)
     };
     match element.name.as_str() {
         "m:r" => element.children().filter(|child| child.name == "m:t").map(|text| symbols(&text.text())).collect(),
@@ -51,10 +55,14 @@ fn piece(element: &Element) -> String {
         "m:limLow" => format!("{}_{{{}}}", part("m:e"), part("m:lim")),
         "m:limUpp" => format!("{}^{{{}}}", part("m:e"), part("m:lim")),
         "m:m" => {
-            let row = |row: &Element| row.children().filter(|cell| cell.name == "m:e").map(latex).collect::<Vec<_>>().join(" & ");
+            let row = |row: &Element| {
+                row.children().filter(|cell| cell.name == "m:e").map(latex).collect::<Vec<_>>().join(" & ")
+            };
             element.children().filter(|row| row.name == "m:mr").map(row).collect::<Vec<_>>().join(" \\\\ ")
         }
-        "m:eqArr" => element.children().filter(|child| child.name == "m:e").map(latex).collect::<Vec<_>>().join(" \\\\ "),
+        "m:eqArr" => {
+            element.children().filter(|child| child.name == "m:e").map(latex).collect::<Vec<_>>().join(" \\\\ ")
+        }
         name if name.ends_with("Pr") => String::new(),
         "w:del" => String::new(),
         _ => latex(element),
@@ -77,10 +85,42 @@ fn symbols(text: &str) -> String {
 }
 
 const COMMANDS: [(char, &str); 38] = [
-    ('∑', "\\sum"), ('∏', "\\prod"), ('∫', "\\int"), ('∞', "\\infty"), ('±', "\\pm"), ('×', "\\times"), ('÷', "\\div"),
-    ('≤', "\\leq"), ('≥', "\\geq"), ('≠', "\\neq"), ('≈', "\\approx"), ('→', "\\rightarrow"), ('∂', "\\partial"),
-    ('∇', "\\nabla"), ('∈', "\\in"), ('⋅', "\\cdot"), ('…', "\\ldots"), ('α', "\\alpha"), ('β', "\\beta"),
-    ('γ', "\\gamma"), ('δ', "\\delta"), ('ε', "\\epsilon"), ('θ', "\\theta"), ('λ', "\\lambda"), ('μ', "\\mu"),
-    ('π', "\\pi"), ('ρ', "\\rho"), ('σ', "\\sigma"), ('τ', "\\tau"), ('φ', "\\phi"), ('χ', "\\chi"), ('ψ', "\\psi"),
-    ('ω', "\\omega"), ('Δ', "\\Delta"), ('Σ', "\\Sigma"), ('Φ', "\\Phi"), ('Ω', "\\Omega"), ('∀', "\\forall"),
+    ('∑', "\\sum"),
+    ('∏', "\\prod"),
+    ('∫', "\\int"),
+    ('∞', "\\infty"),
+    ('±', "\\pm"),
+    ('×', "\\times"),
+    ('÷', "\\div"),
+    ('≤', "\\leq"),
+    ('≥', "\\geq"),
+    ('≠', "\\neq"),
+    ('≈', "\\approx"),
+    ('→', "\\rightarrow"),
+    ('∂', "\\partial"),
+    ('∇', "\\nabla"),
+    ('∈', "\\in"),
+    ('⋅', "\\cdot"),
+    ('…', "\\ldots"),
+    ('α', "\\alpha"),
+    ('β', "\\beta"),
+    ('γ', "\\gamma"),
+    ('δ', "\\delta"),
+    ('ε', "\\epsilon"),
+    ('θ', "\\theta"),
+    ('λ', "\\lambda"),
+    ('μ', "\\mu"),
+    ('π', "\\pi"),
+    ('ρ', "\\rho"),
+    ('σ', "\\sigma"),
+    ('τ', "\\tau"),
+    ('φ', "\\phi"),
+    ('χ', "\\chi"),
+    ('ψ', "\\psi"),
+    ('ω', "\\omega"),
+    ('Δ', "\\Delta"),
+    ('Σ', "\\Sigma"),
+    ('Φ', "\\Phi"),
+    ('Ω', "\\Omega"),
+    ('∀', "\\forall"),
 ];

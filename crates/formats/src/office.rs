@@ -8,7 +8,8 @@ use crate::error::FormatError;
 use crate::xml::{Below, Element};
 
 /// Titles that programs give by themselves and that say nothing.
-const EMPTY_TITLES: [&str; 6] = ["PowerPoint Presentation", "PowerPoint-Präsentation", "Document", "Word Document", "Untitled", "Slide 1"];
+const EMPTY_TITLES: [&str; 6] =
+    ["PowerPoint Presentation", "PowerPoint-Präsentation", "Document", "Word Document", "Untitled", "Slide 1"];
 
 /// A part's relationships: kind and target by id. Targets are names in the archive.
 #[derive(Debug, Default)]
@@ -106,9 +107,11 @@ pub(crate) fn chart(archive: &mut Archive<'_>, part: &str, draft: &mut Draft) ->
     let categories = points(first.child("c:cat").or_else(|| first.child("c:xVal")));
     let values: Vec<Vec<String>> =
         series.iter().map(|one| points(one.child("c:val").or_else(|| one.child("c:yVal")))).collect();
-    let mut rows = vec![std::iter::once(String::new())
-        .chain(series.iter().map(|one| points(one.child("c:tx")).join(" ")))
-        .collect::<Vec<String>>()];
+    let mut rows = vec![
+        std::iter::once(String::new())
+            .chain(series.iter().map(|one| points(one.child("c:tx")).join(" ")))
+            .collect::<Vec<String>>(),
+    ];
     let longest = values.iter().map(Vec::len).max().unwrap_or(0).max(categories.len());
     for index in 0..longest {
         let at = |list: &Vec<String>| list.get(index).cloned().unwrap_or_default();

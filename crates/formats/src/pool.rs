@@ -59,13 +59,29 @@ enum Broken {
 }
 
 impl Pool {
-    pub(crate) fn new(program: PathBuf, arguments: Vec<String>, processes: NonZeroUsize, wall: Option<Duration>) -> Arc<Self> {
+    pub(crate) fn new(
+        program: PathBuf,
+        arguments: Vec<String>,
+        processes: NonZeroUsize,
+        wall: Option<Duration>,
+    ) -> Arc<Self> {
         let wall = wall.unwrap_or(Duration::from_secs(READER_WALL_S_MAX));
-        Arc::new(Self { program, arguments, turns: Semaphore::new(processes.get()), idle: Mutex::new(Vec::new()), wall })
+        Arc::new(Self {
+            program,
+            arguments,
+            turns: Semaphore::new(processes.get()),
+            idle: Mutex::new(Vec::new()),
+            wall,
+        })
     }
 
     /// Reads a document in a process.
-    pub(crate) async fn read(&self, format: Format, charset: Option<&str>, bytes: &[u8]) -> Result<Reading, FormatError> {
+    pub(crate) async fn read(
+        &self,
+        format: Format,
+        charset: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<Reading, FormatError> {
         let _turn = self.turns.acquire().await.map_err(|_| FormatError::NoReader)?;
         let mut process = self.take()?;
         let question = Question {
@@ -200,7 +216,9 @@ fn why(status: ExitStatus, complaints: &str) -> FormatError {
     }
     match status.signal() {
         Some(signal) if signal == Signal::XCPU.as_raw() => FormatError::TookTooLong { seconds: READER_PROCESSOR_S_MAX },
-        Some(signal) if [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE].iter().any(|one| one.as_raw() == signal) => {
+        Some(signal)
+            if [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE].iter().any(|one| one.as_raw() == signal) =>
+        {
             FormatError::damaged("document", "its reader crashed over it")
         }
         _ => FormatError::ReaderEnded,

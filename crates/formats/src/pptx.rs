@@ -88,7 +88,11 @@ fn slide(archive: &mut Archive<'_>, part: &str, number: u32, draft: &mut Draft) 
 
 fn shapes<'e>(tree: &'e Element, draft: &mut Draft, charts: &mut Vec<&'e str>) {
     for shape in tree.children() {
-        if shape.children().filter_map(|own| own.child("p:cNvPr")).any(|own| matches!(own.attribute("hidden"), Some("1" | "true"))) {
+        if shape
+            .children()
+            .filter_map(|own| own.child("p:cNvPr"))
+            .any(|own| matches!(own.attribute("hidden"), Some("1" | "true")))
+        {
             if !drawn_text(shape).trim().is_empty() {
                 draft.noticed.hidden_text = draft.noticed.hidden_text.saturating_add(1);
             }
@@ -119,8 +123,10 @@ fn text_shape(shape: &Element, draft: &mut Draft) {
         return;
     }
     let Some(body) = shape.child("p:txBody") else { return };
-    let paragraphs: Vec<&Element> =
-        body.children().filter(|paragraph| paragraph.name == "a:p" && !drawn_text(paragraph).trim().is_empty()).collect();
+    let paragraphs: Vec<&Element> = body
+        .children()
+        .filter(|paragraph| paragraph.name == "a:p" && !drawn_text(paragraph).trim().is_empty())
+        .collect();
     let is_list = placeholder(shape).is_some_and(|kind| kind != "subTitle") && paragraphs.len() > 1;
     let mut number = 0;
     for paragraph in paragraphs {
@@ -142,7 +148,8 @@ fn text_shape(shape: &Element, draft: &mut Draft) {
 
 fn rows(table: &Element) -> Vec<Vec<String>> {
     let rows = table.children().filter(|row| row.name == "a:tr");
-    rows.map(|row| row.children().filter(|cell| cell.name == "a:tc").map(|cell| one_line(&drawn_text(cell))).collect()).collect()
+    rows.map(|row| row.children().filter(|cell| cell.name == "a:tc").map(|cell| one_line(&drawn_text(cell))).collect())
+        .collect()
 }
 
 fn shape_text(shape: &Element) -> String {

@@ -40,7 +40,11 @@ fn by_bytes(bytes: &[u8]) -> Option<Format> {
 /// The Office format that an archive's parts name.
 fn by_parts(bytes: &[u8]) -> Option<Format> {
     let archive = zip::ZipArchive::new(Cursor::new(bytes)).ok()?;
-    let parts = [("word/document.xml", Format::Docx), ("ppt/presentation.xml", Format::Pptx), ("xl/workbook.xml", Format::Xlsx)];
+    let parts = [
+        ("word/document.xml", Format::Docx),
+        ("ppt/presentation.xml", Format::Pptx),
+        ("xl/workbook.xml", Format::Xlsx),
+    ];
     parts.into_iter().find(|(part, _)| archive.index_for_name(part).is_some()).map(|(_, format)| format)
 }
 

@@ -49,19 +49,33 @@ pub(crate) fn pdf_of(pages: &[&str]) -> Vec<u8> {
 
 fn relations(targets: &[(&str, &str, &str)]) -> String {
     let each = targets.iter().map(|(id, kind, target)| format!(r#"<Relationship Id="{id}" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/{kind}" Target="{target}"/>"#));
-    format!(r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>"#, each.collect::<String>())
+    format!(
+        r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>"#,
+        each.collect::<String>()
+    )
 }
 
 /// A workbook with these sheets: name, state, and rows in XML.
 fn workbook(sheets: &[(&str, &str, String)]) -> Vec<u8> {
-    let listed: String = sheets.iter().enumerate().map(|(at, (name, state, _))| format!(r#"<sheet name="{name}" sheetId="{}" state="{state}" r:id="r{at}"/>"#, at + 1)).collect();
-    let targets: Vec<(String, String)> = (0..sheets.len()).map(|at| (format!("r{at}"), format!("worksheets/sheet{at}.xml"))).collect();
-    let targets: Vec<(&str, &str, &str)> = targets.iter().map(|(id, target)| (id.as_str(), "worksheet", target.as_str())).collect();
+    let listed: String = sheets
+        .iter()
+        .enumerate()
+        .map(|(at, (name, state, _))| {
+            format!(r#"<sheet name="{name}" sheetId="{}" state="{state}" r:id="r{at}"/>"#, at + 1)
+        })
+        .collect();
+    let targets: Vec<(String, String)> =
+        (0..sheets.len()).map(|at| (format!("r{at}"), format!("worksheets/sheet{at}.xml"))).collect();
+    let targets: Vec<(&str, &str, &str)> =
+        targets.iter().map(|(id, target)| (id.as_str(), "worksheet", target.as_str())).collect();
     let mut parts = vec![
         ("xl/workbook.xml".to_owned(), format!("<workbook {SHEET}><sheets>{listed}</sheets></workbook>")),
         ("xl/_rels/workbook.xml.rels".to_owned(), relations(&targets)),
         ("_rels/.rels".to_owned(), relations(&[("r1", "officeDocument", "xl/workbook.xml")])),
-        ("[Content_Types].xml".to_owned(), r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#.to_owned()),
+        (
+            "[Content_Types].xml".to_owned(),
+            r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#.to_owned(),
+        ),
     ];
     for (at, (_, _, rows)) in sheets.iter().enumerate() {
         parts.push((format!("xl/worksheets/sheet{at}.xml"), format!("<worksheet {SHEET}>{rows}</worksheet>")));
@@ -76,10 +90,15 @@ fn cell(at: &str, text: &str) -> String {
 
 fn presentation(slides: &[String], more: &[(&str, String)]) -> Vec<u8> {
     let listed: String = (0..slides.len()).map(|at| format!(r#"<p:sldId id="{}" r:id="s{at}"/>"#, 256 + at)).collect();
-    let targets: Vec<(String, String)> = (0..slides.len()).map(|at| (format!("s{at}"), format!("slides/slide{at}.xml"))).collect();
-    let targets: Vec<(&str, &str, &str)> = targets.iter().map(|(id, target)| (id.as_str(), "slide", target.as_str())).collect();
+    let targets: Vec<(String, String)> =
+        (0..slides.len()).map(|at| (format!("s{at}"), format!("slides/slide{at}.xml"))).collect();
+    let targets: Vec<(&str, &str, &str)> =
+        targets.iter().map(|(id, target)| (id.as_str(), "slide", target.as_str())).collect();
     let mut parts = vec![
-        ("ppt/presentation.xml".to_owned(), format!("<p:presentation {SLIDE}><p:sldIdLst>{listed}</p:sldIdLst></p:presentation>")),
+        (
+            "ppt/presentation.xml".to_owned(),
+            format!("<p:presentation {SLIDE}><p:sldIdLst>{listed}</p:sldIdLst></p:presentation>"),
+        ),
         ("ppt/_rels/presentation.xml.rels".to_owned(), relations(&targets)),
     ];
     parts.extend(slides.iter().enumerate().map(|(at, slide)| (format!("ppt/slides/slide{at}.xml"), slide.clone())));
@@ -90,7 +109,9 @@ fn presentation(slides: &[String], more: &[(&str, String)]) -> Vec<u8> {
 
 fn shape(kind: &str, own: &str, paragraphs: &[&str]) -> String {
     let text: String = paragraphs.iter().map(|text| format!("<a:p><a:r><a:t>{text}</a:t></a:r></a:p>")).collect();
-    format!(r#"<p:sp><p:nvSpPr><p:cNvPr id="2" name="x" {own}/><p:nvPr>{kind}</p:nvPr></p:nvSpPr><p:txBody>{text}</p:txBody></p:sp>"#)
+    format!(
+        r#"<p:sp><p:nvSpPr><p:cNvPr id="2" name="x" {own}/><p:nvPr>{kind}</p:nvPr></p:nvSpPr><p:txBody>{text}</p:txBody></p:sp>"#
+    )
 }
 
 fn slide(own: &str, shapes: &str) -> String {
@@ -103,17 +124,29 @@ fn slides_have_their_numbers_titles_lists_and_notes_and_hidden_ones_are_counted(
     let slides = [
         slide("", &(shape(r#"<p:ph idx="1"/>"#, "", &["Bow line", "Stern line"]) + &shape(title, "", &["Mooring"]))),
         slide(r#"show="0""#, &shape(title, "", &["SECRET"])),
-        slide("", &(shape(title, "", &["Fees"]) + &shape("", r#"hidden="1""#, &["SECRET"]) + &shape("", "", &["Due at noon."]))),
+        slide(
+            "",
+            &(shape(title, "", &["Fees"])
+                + &shape("", r#"hidden="1""#, &["SECRET"])
+                + &shape("", "", &["Due at noon."])),
+        ),
     ];
-    let notes = format!("<p:notes {SLIDE}><p:cSld><p:spTree>{}</p:spTree></p:cSld></p:notes>", shape(r#"<p:ph type="body" idx="1"/>"#, "", &["Say it slowly."]));
+    let notes = format!(
+        "<p:notes {SLIDE}><p:cSld><p:spTree>{}</p:spTree></p:cSld></p:notes>",
+        shape(r#"<p:ph type="body" idx="1"/>"#, "", &["Say it slowly."])
+    );
     let more = [
         ("ppt/slides/_rels/slide0.xml.rels", relations(&[("n", "notesSlide", "../notesSlides/n.xml")])),
         ("ppt/notesSlides/n.xml", notes),
     ];
     let reading = pptx::read(&presentation(&slides, &more)).unwrap();
-    assert_eq!(reading.text, "## Mooring\n\n- Bow line\n- Stern line\n\nNotes:\nSay it slowly.\n\n## Fees\n\nDue at noon.\n");
+    assert_eq!(
+        reading.text,
+        "## Mooring\n\n- Bow line\n- Stern line\n\nNotes:\nSay it slowly.\n\n## Fees\n\nDue at noon.\n"
+    );
     assert_eq!((reading.title.as_deref(), reading.noticed.hidden_text), (Some("Mooring"), 2));
-    let slides: Vec<_> = reading.places.iter().map(|place| (&place.position, &reading.text[place.start as usize..][..6])).collect();
+    let slides: Vec<_> =
+        reading.places.iter().map(|place| (&place.position, &reading.text[place.start as usize..][..6])).collect();
     assert_eq!(slides, [(&Position::Slide(1), "## Moo"), (&Position::Slide(3), "## Fee")]);
 }
 
@@ -121,23 +154,40 @@ fn slides_have_their_numbers_titles_lists_and_notes_and_hidden_ones_are_counted(
 fn rows_of_sheets_have_their_numbers_and_hidden_ones_are_counted() {
     let rows = format!(
         r#"<cols><col min="3" max="3" hidden="1"/></cols><sheetData><row r="2">{}{}{}</row><row r="3" hidden="1">{}</row><row r="5">{}<c r="B5"><v>12.5</v></c></row><row r="6"><c r="B6" t="b"><v>1</v></c></row></sheetData>"#,
-        cell("A2", "port"), cell("B2", "fee"), cell("C2", "SECRET"), cell("A3", "SECRET"), cell("A5", "Larkmoor")
+        cell("A2", "port"),
+        cell("B2", "fee"),
+        cell("C2", "SECRET"),
+        cell("A3", "SECRET"),
+        cell("A5", "Larkmoor")
     );
-    let file = workbook(&[("Fees", "visible", rows), ("Old", "hidden", format!("<sheetData><row r=\"1\">{}</row></sheetData>", cell("A1", "SECRET")))]);
+    let file = workbook(&[
+        ("Fees", "visible", rows),
+        ("Old", "hidden", format!("<sheetData><row r=\"1\">{}</row></sheetData>", cell("A1", "SECRET"))),
+    ]);
     let reading = xlsx::read(&file).unwrap();
     assert_eq!(reading.text, "## Fees\n\n| port | fee |\n|---|---|\n| Larkmoor | 12.5 |\n|  | TRUE |\n");
     assert_eq!(reading.noticed.hidden_text, 3, "a sheet, a row and a column");
-    let rows: Vec<_> = reading.places.iter().map(|place| (place.position.clone(), reading.text[place.start as usize..].lines().next().unwrap())).collect();
+    let rows: Vec<_> = reading
+        .places
+        .iter()
+        .map(|place| (place.position.clone(), reading.text[place.start as usize..].lines().next().unwrap()))
+        .collect();
     let at = |first_row| Position::Rows { sheet: Some("Fees".to_owned()), first_row, columns: 2 };
     assert_eq!(rows, [(at(2), "| port | fee |"), (at(5), "| Larkmoor | 12.5 |")]);
 }
 
 #[test]
 fn a_sheet_of_a_hundred_thousand_rows_and_one_with_far_corners_are_read_or_refused_at_once() {
-    let rows: String = (1..=100_000).map(|row| format!("<row r=\"{row}\"><c r=\"A{row}\"><v>{}</v></c></row>", row * 7919 % 100_003)).collect();
+    let rows: String = (1..=100_000)
+        .map(|row| format!("<row r=\"{row}\"><c r=\"A{row}\"><v>{}</v></c></row>", row * 7919 % 100_003))
+        .collect();
     let reading = xlsx::read(&workbook(&[("Rows", "visible", format!("<sheetData>{rows}</sheetData>"))])).unwrap();
     assert_eq!(reading.text.lines().count(), 100_000 + 3);
-    let corners = format!("<sheetData><row r=\"1\">{}</row><row r=\"1048576\">{}</row></sheetData>", cell("A1", "here"), cell("XFD1048576", "there"));
+    let corners = format!(
+        "<sheetData><row r=\"1\">{}</row><row r=\"1048576\">{}</row></sheetData>",
+        cell("A1", "here"),
+        cell("XFD1048576", "there")
+    );
     let reading = xlsx::read(&workbook(&[("Far", "visible", corners)])).unwrap();
     assert!(reading.text.contains("here") && reading.text.contains("there") && reading.text.len() < 200_000);
 }
@@ -162,13 +212,19 @@ fn archives_that_unpack_to_too_much_are_refused_before_anything_is_made_of_them(
 
 /// Every format with a small file of it.
 pub(crate) fn small_files() -> Vec<(Format, Vec<u8>)> {
-    let word = format!(r#"<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>{WORDS}</w:t></w:r></w:p></w:body></w:document>"#);
+    let word = format!(
+        r#"<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>{WORDS}</w:t></w:r></w:p></w:body></w:document>"#
+    );
     Format::all()
         .map(|format| {
             let bytes = match format {
                 Format::Docx => zipped(&[("word/document.xml", word.as_bytes())]),
                 Format::Pptx => presentation(&[slide("", &shape("", "", &[WORDS]))], &[]),
-                Format::Xlsx => workbook(&[("S", "visible", format!("<sheetData><row r=\"1\">{}</row></sheetData>", cell("A1", WORDS)))]),
+                Format::Xlsx => workbook(&[(
+                    "S",
+                    "visible",
+                    format!("<sheetData><row r=\"1\">{}</row></sheetData>", cell("A1", WORDS)),
+                )]),
                 Format::Pdf => pdf_of(&[&format!("BT /F1 11 Tf 72 700 Td ({WORDS}) Tj ET")]),
                 Format::Email => format!("Subject: x\n\n{WORDS}\n").into_bytes(),
                 Format::Json | Format::JsonLines => format!("\"{WORDS}\"").into_bytes(),

@@ -207,7 +207,9 @@ mod tests {
         let reading = own(Format::ReStructuredText, rst);
         assert_eq!(reading.noticed.comments, 1, "{}", reading.text);
         assert!(!reading.text.contains("remark") && !reading.text.contains("two lines"));
-        assert!(reading.text.contains("Stays.") && reading.text.contains("_target") && reading.text.contains("as code"));
+        assert!(
+            reading.text.contains("Stays.") && reading.text.contains("_target") && reading.text.contains("as code")
+        );
         assert_eq!(reading.text.lines().count(), rst.lines().count());
         let adoc = "= Title\n// a remark\n\n////\nhidden\n////\n\n----\n// stays\n----\n";
         let reading = own(Format::AsciiDoc, adoc);

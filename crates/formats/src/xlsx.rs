@@ -33,7 +33,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, FormatError> {
         office::count(&mut archive, part, &[])?;
     }
     let mut draft = Draft::default();
-    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|_| FormatError::damaged(FORMAT, "its parts are broken"))?;
+    let mut book: Xlsx<_> =
+        Xlsx::new(Cursor::new(bytes)).map_err(|_| FormatError::damaged(FORMAT, "its parts are broken"))?;
     let sheets = book.sheets_metadata().to_vec();
     for sheet in sheets {
         if sheet.visible != SheetVisible::Visible {
@@ -53,7 +54,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, FormatError> {
             break;
         }
     }
-    let comments: Vec<String> = archive.names().iter().filter(|name| name.starts_with("xl/") && name.contains("omments")).cloned().collect();
+    let comments: Vec<String> =
+        archive.names().iter().filter(|name| name.starts_with("xl/") && name.contains("omments")).cloned().collect();
     for part in comments.iter().filter(|name| name.ends_with(".xml")) {
         draft.noticed.comments += office::count(&mut archive, part, &["x:comment", "threadedComment"])?;
     }
@@ -236,9 +238,11 @@ fn date(time: &ExcelDateTime) -> String {
 
 /// The numbers of the charts that a sheet shows.
 fn charts(archive: &mut Archive<'_>, part: &str, draft: &mut Draft) -> Result<(), FormatError> {
-    let drawings: Vec<String> = Relations::of(archive, part)?.of_kind("drawing").into_iter().map(str::to_owned).collect();
+    let drawings: Vec<String> =
+        Relations::of(archive, part)?.of_kind("drawing").into_iter().map(str::to_owned).collect();
     for drawing in drawings {
-        let charts: Vec<String> = Relations::of(archive, &drawing)?.of_kind("chart").into_iter().map(str::to_owned).collect();
+        let charts: Vec<String> =
+            Relations::of(archive, &drawing)?.of_kind("chart").into_iter().map(str::to_owned).collect();
         for chart in charts {
             office::chart(archive, &chart, draft)?;
         }

@@ -77,7 +77,10 @@ impl Element {
 
     /// All text directly in it.
     pub(crate) fn text(&self) -> String {
-        self.nodes.iter().filter_map(|node| if let Node::Text(text) = node { Some(text.as_str()) } else { None }).collect()
+        self.nodes
+            .iter()
+            .filter_map(|node| if let Node::Text(text) = node { Some(text.as_str()) } else { None })
+            .collect()
     }
 
     /// Calls `visit` for this element and those in it, as long as it wants to go on below.

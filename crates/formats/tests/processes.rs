@@ -55,10 +55,10 @@ async fn assert_work_on(readers: &Formats) {
 fn children() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    let ids: Vec<String> = lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let lives = |id: &String| {
-        std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-    };
+    let ids: Vec<String> =
+        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let lives =
+        |id: &String| std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
     ids.into_iter().filter(lives).collect()
 }
 
@@ -166,9 +166,15 @@ async fn bare() {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
         line[name.len()..].split_whitespace().nth(1).unwrap().to_owned()
     };
-    assert_eq!((hard("Max open files"), hard("Max core file size"), hard("Max file size")), ("3".into(), "0".into(), "0".into()));
+    assert_eq!(
+        (hard("Max open files"), hard("Max core file size"), hard("Max file size")),
+        ("3".into(), "0".into(), "0".into())
+    );
     assert!(hard("Max address space").parse::<u64>().unwrap() < 4 * 1024 * 1024 * 1024);
-    assert_ne!(limits.lines().find(|line| line.starts_with("Max cpu time")).unwrap().split_whitespace().nth(3), Some("unlimited"));
+    assert_ne!(
+        limits.lines().find(|line| line.starts_with("Max cpu time")).unwrap().split_whitespace().nth(3),
+        Some("unlimited")
+    );
 }
 
 async fn abandoned() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use catena_access::{Attributes, Scope};
 use catena_catalog::{
-    CatalogError, Claimed, Count, Deed, Expect, Job, JobFailure, JobItem, JobKind, NewJob, NewJobItem, Tally, Written,
+    Change,     CatalogError, Claimed, Count, Deed, Expect, Job, JobFailure, JobItem, JobKind, NewJob, NewJobItem, Tally, Written,
     acl_of, acl_text,
 };
 use catena_domain::{DocumentId, ErrorKind, JobId, Timestamp};
@@ -18,6 +18,7 @@ use catena_text::Format;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::screen::KEPT_BACK;
 use crate::progress::{Interrupted, Progress};
 use crate::{Freshness, Ingest, IngestError, Submission, recipe};
 
@@ -153,6 +154,8 @@ fn unpacked(item: &JobItem) -> Option<ImportChange> {
 enum Outcome {
     Done { chunks: u64, tokens: u64 },
     Failed(String),
+    /// It was handed in and waits in the firewall's quarantine.
+    KeptBack,
 }
 
 pub(crate) async fn run(
@@ -220,6 +223,11 @@ async fn write_in_order(
             Outcome::Failed(reason) => {
                 progress.failed_item(&item.document, &format!("line {}: {reason}", item.item), Some(item.item)).await?;
             }
+            // Its line is done: whoever releases it need not hand it in again.
+            Outcome::KeptBack => {
+                let reason = format!("line {}: {KEPT_BACK}", item.item);
+                progress.failed_item(&item.document, &reason, None).await?;
+            }
         }
     }
     Ok((all_chunks, all_tokens))
@@ -260,6 +268,9 @@ async fn write(
         ImportChange::Write(submission) => {
             let deed = progress.deed_of_item("document.put", item);
             let put = ingest.put(scope, (**submission).clone(), Freshness::Durable, deed).await?.value;
+            if put.change == Change::Quarantined {
+                return Ok(Outcome::KeptBack);
+            }
             let recipe = recipe::recipes(&ingest.0, scope).await?.wanted;
             let tokens = ingest.0.catalog.tokens_of(scope, &submission.id, &recipe.id).await?;
             Ok(Outcome::Done { chunks: put.chunks_total as u64, tokens })

@@ -24,7 +24,9 @@ pub enum TextError {
         limit_bytes: usize,
     },
     /// No parser takes this content type.
-    #[error("no parser takes the content type {content_type:?}; send text, Markdown, HTML, CSV, JSON, PDF, DOCX, PPTX, XLSX or a mail")]
+    #[error(
+        "no parser takes the content type {content_type:?}; send text, Markdown, HTML, CSV, JSON, PDF, DOCX, PPTX, XLSX or a mail"
+    )]
     UnsupportedContentType {
         /// The type as it was given, shortened.
         content_type: String,

@@ -58,7 +58,10 @@ pub(crate) async fn run(arguments: IngestArguments) -> anyhow::Result<Ended> {
     };
     let folder = folder::read(&arguments.path, given.as_ref())?;
     if folder.documents.is_empty() {
-        bail!("{} holds no documents of a kind that is read (such as .md, .txt, .html, .csv, .json, .eml, .pdf, .docx, .pptx, .xlsx)", arguments.path.display());
+        bail!(
+            "{} holds no documents of a kind that is read (such as .md, .txt, .html, .csv, .json, .eml, .pdf, .docx, .pptx, .xlsx)",
+            arguments.path.display()
+        );
     }
     let mut tally = Tally::of(&folder);
     tell(&folder, given.as_ref());

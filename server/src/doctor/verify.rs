@@ -178,7 +178,14 @@ async fn mend_each(settings: &Settings, catalog: &Catalog, tenant: Option<&Tenan
     let embedder = Embedder::start(model, &settings.place())?;
     let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), OpenLimits::from(settings.open_tenants)));
     let repairs = Compute::start(settings.workers, "repairing", Priority::Foreground)?;
-    let ingest = Ingest::new(catalog.clone(), embedder, Formats::start(settings.reader_processes, repairs.clone())?, index, repairs.clone(), repairs);
+    let ingest = Ingest::new(
+        catalog.clone(),
+        embedder,
+        Formats::start(settings.reader_processes, repairs.clone())?,
+        index,
+        repairs.clone(),
+        repairs,
+    );
     for LiveIndex { tenant, .. } in chosen(catalog.live_indexes().await?, tenant)? {
         let mended = ingest.mend(&tenant).await.with_context(|| format!("the index of {tenant} cannot be repaired"))?;
         if let Mended { rows: 1.., documents } = mended {

@@ -13,23 +13,36 @@ async fn bytes_that_are_no_text_are_refused_by_their_place() {
     let put = |content_type: &str, body: Vec<u8>| {
         admin.request(Method::PUT, &admin.document("x.md")).header("content-type", content_type).body(body)
     };
-    let reply = admin.send(put("text/markdown", b"# Storks\n\nabc\xff".to_vec())).await.expect(422);
+    let reply = admin.send(put("text/markdown; charset=utf-8", b"# Storks\n\nabc\xff".to_vec())).await.expect(422);
     assert_says(&reply, &["utf-8", "13"]);
+    let reply = admin.send(put("text/markdown", "# Störche über Öland\n".bytes().chain([0xFF]).collect())).await;
+    assert_says(&reply.expect(422), &["utf-8", "24"]);
     let reply =
         admin.send(put("application/json", b"{\"text\": \"\xff\"}".to_vec())).await.refused(422, "invalid-utf8");
     assert_says(&reply, &["utf-8", "10"]);
     for (content_type, word) in [
-        ("application/pdf", "application/pdf"),
-        ("text/html", "text/html"),
-        ("", "content type"),
-        ("text/markdown; charset=latin1", "latin1"),
-        ("image/png", "text/markdown"),
+        ("application/pdf", "the pdf cannot be read"),
+        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "not a whole archive"),
+        ("text/markdown; charset=klingon", "klingon"),
+        ("text/markdown; charset=utf-16le", "not utf-16le"),
+        ("application/x-ndjson", "line 1"),
+        ("image/png", "image/png"),
     ] {
-        let reply = admin.send(put(content_type, b"# Storks".to_vec())).await.expect(422);
+        let reply = admin.send(put(content_type, b"# Storks!".to_vec())).await.expect(422);
         assert_says(&reply, &[word]);
     }
-    let reply = admin.put(&admin.document("x.md"), &json!({"text": "x", "content_type": "application/pdf"})).await;
-    assert_says(&reply.expect(422), &["application/pdf", "text/markdown"]);
+    let nameless = admin.request(Method::PUT, &admin.document("storks")).body(b"# Storks".to_vec());
+    assert_says(&admin.send(nameless).await.expect(422), &["content-type", "ending"]);
+    let picture = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\xff".to_vec();
+    assert_says(&admin.send(put("text/plain", picture)).await.expect(422), &["image/png", "not text"]);
+    for (envelope, word) in [
+        (json!({"text": "x", "content_type": "application/pdf"}), "base64"),
+        (json!({"text": "x", "base64": "eA=="}), "not both"),
+        (json!({"base64": "not base64!"}), "not base64"),
+        (json!({"base64": "eA==", "content_type": "application/json"}), "not json"),
+    ] {
+        assert_says(&admin.put(&admin.document("x.md"), &envelope).await.expect(422), &[word]);
+    }
     ground.assert_unharmed("bytes that are no text").await;
 }
 

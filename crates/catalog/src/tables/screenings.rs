@@ -15,6 +15,7 @@ use crate::store::{Connection, Row, in_task, sql, sql_of};
 use crate::tables::codec::{hex, json, long, sha256};
 use crate::tables::page::{self, Items as _};
 use crate::tables::reads::admitting;
+use crate::tables::sources;
 use crate::tables::text::TextOf;
 
 impl Catalog {
@@ -43,6 +44,7 @@ impl Catalog {
                 .bind(policy.as_str())
                 .execute(tx.connection())
                 .await?;
+            sources::forget_what_was_read(tx.connection(), &tenant).await?;
             let sha256 = Some(hex(&sha256(policy.as_bytes())));
             deed.draft.objects.push(Object { sha256, ..Object::new("firewall", "policy") });
             deed.done(tx, &tenant, ()).await

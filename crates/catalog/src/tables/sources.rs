@@ -385,6 +385,16 @@ async fn require_latest(connection: &mut Connection, tenant: &TenantId, name: &S
 }
 
 /// Lets the next look read everything.
+/// Lets the next look at every source of the tenant read every document again, and one under way count for nothing.
+pub(crate) async fn forget_what_was_read(connection: &mut Connection, tenant: &TenantId) -> Result<()> {
+    sql("UPDATE source_items SET tag = '' WHERE tenant = $1").bind(tenant.as_str()).execute(connection).await?;
+    sql("UPDATE sources SET cursor = NULL, looks = looks + 1 WHERE tenant = $1")
+        .bind(tenant.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 async fn forget(connection: &mut Connection, tenant: &TenantId, name: &SourceName) -> Result<()> {
     for forgotten in [
         sql("UPDATE sources SET cursor = NULL, looks = looks + 1 WHERE tenant = $1 AND source = $2"),

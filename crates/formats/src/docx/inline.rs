@@ -20,7 +20,10 @@ pub(super) fn through<'e>(parent: &'e Element, name: &str) -> Vec<&'e Element> {
     for child in parent.children() {
         if child.name == name {
             found.push(child);
-        } else if matches!(child.name.as_str(), "w:sdt" | "w:sdtContent" | "w:ins" | "w:moveTo" | "w:customXml" | "w:bookmarkStart") {
+        } else if matches!(
+            child.name.as_str(),
+            "w:sdt" | "w:sdtContent" | "w:ins" | "w:moveTo" | "w:customXml" | "w:bookmarkStart"
+        ) {
             found.extend(through(child, name));
         }
     }
@@ -34,7 +37,8 @@ impl Writer {
                 "w:r" => self.run(child, is_hidden, inline),
                 "w:del" | "w:moveFrom" => self.notice_hidden(),
                 "w:hyperlink" => self.link(child, is_hidden, inline),
-                "w:ins" | "w:moveTo" | "w:smartTag" | "w:sdt" | "w:sdtContent" | "w:fldSimple" | "w:customXml" | "w:dir" | "w:bdo" => {
+                "w:ins" | "w:moveTo" | "w:smartTag" | "w:sdt" | "w:sdtContent" | "w:fldSimple" | "w:customXml"
+                | "w:dir" | "w:bdo" => {
                     self.runs(child, is_hidden, inline);
                 }
                 "m:oMath" => formula(&mut inline.text, &math::latex(child), "$"),
@@ -55,7 +59,8 @@ impl Writer {
         let target = link.attribute("r:id").and_then(|id| self.relations.target(id)).unwrap_or_default();
         let is_web = ["https://", "http://", "mailto:"].iter().any(|begins| target.starts_with(begins));
         let text = inline.text[start..].trim().to_owned();
-        if is_web && !text.is_empty() && text != target && target.len() <= 300 && !target.contains(char::is_whitespace) {
+        if is_web && !text.is_empty() && text != target && target.len() <= 300 && !target.contains(char::is_whitespace)
+        {
             inline.text.truncate(start);
             inline.text.push_str(&format!("[{text}]({target})"));
         }

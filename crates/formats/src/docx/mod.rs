@@ -35,8 +35,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, FormatError> {
         Some(xml) => Numbering::of(&xml.tree()?),
         None => Numbering::default(),
     };
-    let mut writer =
-        Writer { draft: Draft::default(), relations, styles, numbering, notes: BTreeSet::new(), charts: Vec::new(), is_hidden: false };
+    let mut writer = Writer {
+        draft: Draft::default(),
+        relations,
+        styles,
+        numbering,
+        notes: BTreeSet::new(),
+        charts: Vec::new(),
+        is_hidden: false,
+    };
     let mut document = archive.needed(DOCUMENT)?;
     if document.find(&["w:body"])?.is_none() {
         return Err(FormatError::damaged("Word document", "it has no body"));
@@ -86,7 +93,9 @@ impl Writer {
             "w:p" => self.paragraph(block),
             "w:tbl" => self.table(block),
             "w:del" | "w:moveFrom" => self.notice_hidden(),
-            "w:sdt" => block.children().filter(|child| child.name == "w:sdtContent").for_each(|child| self.blocks(child)),
+            "w:sdt" => {
+                block.children().filter(|child| child.name == "w:sdtContent").for_each(|child| self.blocks(child))
+            }
             "w:customXml" | "w:ins" | "w:moveTo" | "w:sdtContent" | "w:txbxContent" => self.blocks(block),
             "mc:AlternateContent" => {
                 if let Some(choice) = block.child("mc:Choice").or_else(|| block.child("mc:Fallback")) {
@@ -112,7 +121,8 @@ impl Writer {
             let level = own.value_of("w:ilvl").and_then(|level| level.parse().ok()).unwrap_or(0);
             own.value_of("w:numId").map(|id| (id.to_owned(), level))
         });
-        let outline = properties.and_then(|own| own.value_of("w:outlineLvl")).and_then(|level| level.parse::<usize>().ok());
+        let outline =
+            properties.and_then(|own| own.value_of("w:outlineLvl")).and_then(|level| level.parse::<usize>().ok());
         let level = style.heading.or_else(|| outline.filter(|level| *level < 9).map(|level| level + 1));
         if !text.is_empty() {
             let label = number.as_ref().and_then(|(id, level)| self.numbering.next(id, *level));
@@ -158,8 +168,11 @@ impl Writer {
             let mut texts = Vec::new();
             for cell in inline::through(row, "w:tc") {
                 let own = cell.child("w:tcPr");
-                let columns = own.and_then(|own| own.value_of("w:gridSpan")).and_then(|span| span.parse().ok()).unwrap_or(1);
-                let goes_on = own.and_then(|own| own.child("w:vMerge")).is_some_and(|merge| merge.attribute("val") != Some("restart"));
+                let columns =
+                    own.and_then(|own| own.value_of("w:gridSpan")).and_then(|span| span.parse().ok()).unwrap_or(1);
+                let goes_on = own
+                    .and_then(|own| own.child("w:vMerge"))
+                    .is_some_and(|merge| merge.attribute("val") != Some("restart"));
                 let text = match rows.last().and_then(|above: &Vec<String>| above.get(texts.len())) {
                     // A cell that reaches over several rows stands in each, so that each row can be read alone.
                     Some(above) if goes_on => above.clone(),

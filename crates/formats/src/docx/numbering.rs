@@ -85,7 +85,9 @@ impl Numbering {
 fn levels(definition: &Element) -> Vec<Option<Level>> {
     let mut levels = vec![None; LEVELS];
     for level in definition.children().filter(|child| child.name == "w:lvl") {
-        let Some(slot) = level.attribute("ilvl").and_then(|index| levels.get_mut(index.parse::<usize>().ok()?)) else { continue };
+        let Some(slot) = level.attribute("ilvl").and_then(|index| levels.get_mut(index.parse::<usize>().ok()?)) else {
+            continue;
+        };
         *slot = Some(Level {
             format: level.value_of("w:numFmt").unwrap_or("decimal").to_owned(),
             text: level.value_of("w:lvlText").unwrap_or_default().to_owned(),
@@ -113,8 +115,19 @@ fn written(number: u32, format: &str) -> String {
 
 fn roman(number: u32) -> String {
     const SIGNS: [(u32, &str); 13] = [
-        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"),
-        (5, "V"), (4, "IV"), (1, "I"),
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
     ];
     if number > 4_000 {
         return number.to_string();

@@ -66,7 +66,10 @@ impl Styles {
     /// Whether a run is not seen, by its own properties, its style or its paragraph's.
     pub(super) fn hides(&self, properties: Option<&Element>, paragraph_hides: bool) -> bool {
         let Some(own) = properties else { return paragraph_hides };
-        let tiny = own.value_of("w:sz").and_then(|size| size.parse::<u32>().ok()).is_some_and(|size| size <= UNREADABLE_HALF_POINTS);
+        let tiny = own
+            .value_of("w:sz")
+            .and_then(|size| size.parse::<u32>().ok())
+            .is_some_and(|size| size <= UNREADABLE_HALF_POINTS);
         if tiny {
             return true;
         }
@@ -82,7 +85,8 @@ fn own(style: &Element) -> Own {
     let name = style.value_of("w:name").unwrap_or_default().to_ascii_lowercase();
     let (paragraph, run) = (style.child("w:pPr"), style.child("w:rPr"));
     let by_name = name.strip_prefix("heading ").and_then(|level| level.trim().parse().ok());
-    let by_outline = paragraph.and_then(|own| own.value_of("w:outlineLvl")).and_then(|level| level.parse::<usize>().ok());
+    let by_outline =
+        paragraph.and_then(|own| own.value_of("w:outlineLvl")).and_then(|level| level.parse::<usize>().ok());
     let is_title = name == "title";
     let numbering = paragraph.and_then(|own| own.child("w:numPr")).and_then(|own| {
         let level = own.value_of("w:ilvl").and_then(|level| level.parse().ok()).unwrap_or(0);

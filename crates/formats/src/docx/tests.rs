@@ -49,7 +49,9 @@ fn what_word_does_not_show_is_counted_and_left_out() {
         let reading = word(&format!("<w:p><w:r><w:t>Seen.</w:t></w:r></w:p>{one}"), &[styles()]).unwrap();
         assert_eq!((reading.text.as_str(), reading.noticed.hidden_text), ("Seen.\n", 1), "{one}");
     }
-    let comments = format!("<w:comments {SPACES}><w:comment w:id=\"0\"><w:p><w:r><w:t>SECRET</w:t></w:r></w:p></w:comment></w:comments>");
+    let comments = format!(
+        "<w:comments {SPACES}><w:comment w:id=\"0\"><w:p><w:r><w:t>SECRET</w:t></w:r></w:p></w:comment></w:comments>"
+    );
     let shown = "<w:p><w:r><w:rPr><w:vanish w:val=\"0\"/></w:rPr><w:t>Seen.</w:t></w:r><w:ins><w:r><w:t> New.</w:t></w:r></w:ins></w:p>";
     let reading = word(shown, &[("word/comments.xml", comments)]).unwrap();
     assert_eq!((reading.text.as_str(), reading.noticed.comments, reading.noticed.hidden_text), ("Seen. New.\n", 1, 0));
@@ -61,15 +63,39 @@ fn lists_tables_notes_links_and_formulas_are_kept() {
         r#"<w:numbering {SPACES}><w:abstractNum w:abstractNumId="7"><w:lvl w:ilvl="0"><w:start w:val="3"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl>
         <w:lvl w:ilvl="1"><w:numFmt w:val="lowerLetter"/><w:lvlText w:val="%1.%2)"/></w:lvl></w:abstractNum><w:num w:numId="1"><w:abstractNumId w:val="7"/></w:num></w:numbering>"#
     );
-    let item = |level: u8, text: &str| format!(r#"<w:p><w:pPr><w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="1"/></w:numPr></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"#);
-    let cell = |own: &str, text: &str| format!("<w:tc><w:tcPr>{own}</w:tcPr><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:tc>");
-    let body = item(0, "Bow") + &item(1, "line") + &item(0, "Stern")
-        + &format!("<w:tbl><w:tr>{}{}</w:tr><w:tr>{}{}</w:tr><w:tr>{}{}</w:tr></w:tbl>",
-            cell("", "Boat"), cell("", "Fee"), cell(r#"<w:vMerge w:val="restart"/>"#, "Barge"), cell("", "12"), cell("<w:vMerge/>", ""), cell("", "9"))
+    let item = |level: u8, text: &str| {
+        format!(
+            r#"<w:p><w:pPr><w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="1"/></w:numPr></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"#
+        )
+    };
+    let cell =
+        |own: &str, text: &str| format!("<w:tc><w:tcPr>{own}</w:tcPr><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:tc>");
+    let body = item(0, "Bow")
+        + &item(1, "line")
+        + &item(0, "Stern")
+        + &format!(
+            "<w:tbl><w:tr>{}{}</w:tr><w:tr>{}{}</w:tr><w:tr>{}{}</w:tr></w:tbl>",
+            cell("", "Boat"),
+            cell("", "Fee"),
+            cell(r#"<w:vMerge w:val="restart"/>"#, "Barge"),
+            cell("", "12"),
+            cell("<w:vMerge/>", ""),
+            cell("", "9")
+        )
         + r#"<w:p><w:hyperlink r:id="r9"><w:r><w:t>Ring</w:t></w:r></w:hyperlink><w:r><w:t xml:space="preserve"> twice</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r><m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath></w:p>"#;
     let relations = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r9" Type="x/hyperlink" TargetMode="External" Target="https://bell.example/"/></Relationships>"#;
-    let notes = format!(r#"<w:footnotes {SPACES}><w:footnote w:id="1"><w:p><w:r><w:t>uncalled</w:t></w:r></w:p></w:footnote><w:footnote w:id="2"><w:p><w:r><w:t>By day.</w:t></w:r></w:p></w:footnote></w:footnotes>"#);
-    let reading = word(&body, &[("word/numbering.xml", numbering), ("word/_rels/document.xml.rels", relations.to_owned()), ("word/footnotes.xml", notes)]).unwrap();
+    let notes = format!(
+        r#"<w:footnotes {SPACES}><w:footnote w:id="1"><w:p><w:r><w:t>uncalled</w:t></w:r></w:p></w:footnote><w:footnote w:id="2"><w:p><w:r><w:t>By day.</w:t></w:r></w:p></w:footnote></w:footnotes>"#
+    );
+    let reading = word(
+        &body,
+        &[
+            ("word/numbering.xml", numbering),
+            ("word/_rels/document.xml.rels", relations.to_owned()),
+            ("word/footnotes.xml", notes),
+        ],
+    )
+    .unwrap();
     assert_eq!(
         reading.text,
         "3. Bow\n    - 3.a) line\n4. Stern\n\n| Boat | Fee |\n|---|---|\n| Barge | 12 |\n| Barge | 9 |\n\n\

@@ -64,15 +64,20 @@ pub(crate) fn read_text(text: &str) -> Result<Reading, FormatError> {
 fn own_charset(bytes: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(HEAD_BYTES)]).to_ascii_lowercase();
     let meta = head.split("<meta").skip(1).find_map(|meta| meta.split('>').next()?.split_once("charset="))?;
-    let label: String =
-        meta.1.trim_start_matches(['"', '\'']).chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    let label: String = meta
+        .1
+        .trim_start_matches(['"', '\''])
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
+        .collect();
     Some(label).filter(|label| !label.is_empty())
 }
 
 /// Elements that a page may open without ever closing them.
 const UNCLOSED: [&str; 31] = [
-    "area", "base", "basefont", "body", "br", "col", "colgroup", "command", "dd", "dt", "embed", "frame", "hr", "html", "img", "input",
-    "keygen", "li", "link", "meta", "option", "optgroup", "p", "param", "source", "tbody", "td", "th", "thead", "track", "wbr",
+    "area", "base", "basefont", "body", "br", "col", "colgroup", "command", "dd", "dt", "embed", "frame", "hr", "html",
+    "img", "input", "keygen", "li", "link", "meta", "option", "optgroup", "p", "param", "source", "tbody", "td", "th",
+    "thead", "track", "wbr",
 ];
 
 /// Refuses a page whose elements lie too deep inside one another, by its tags alone.
@@ -81,8 +86,13 @@ fn check_depth(text: &str) -> Result<(), FormatError> {
     while let Some(at) = rest.find('<') {
         rest = &rest[at + 1..];
         let is_close = rest.starts_with('/');
-        let name: String =
-            rest.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).take(12).collect::<String>().to_ascii_lowercase();
+        let name: String = rest
+            .trim_start_matches('/')
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .take(12)
+            .collect::<String>()
+            .to_ascii_lowercase();
         if name.is_empty() || name == "tr" || UNCLOSED.contains(&name.as_str()) {
             continue;
         }

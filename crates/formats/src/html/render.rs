@@ -20,7 +20,15 @@ pub(super) struct Rendered {
 }
 
 pub(super) fn render(root: &NodeRef<'_>, chrome: Chrome) -> Rendered {
-    let mut renderer = Renderer { draft: Draft::default(), chrome, line: String::new(), lists: Vec::new(), mark: None, links: 0, unlinked_words: 0 };
+    let mut renderer = Renderer {
+        draft: Draft::default(),
+        chrome,
+        line: String::new(),
+        lists: Vec::new(),
+        mark: None,
+        links: 0,
+        unlinked_words: 0,
+    };
     renderer.children(root);
     renderer.end_block();
     Rendered { draft: renderer.draft, unlinked_words: renderer.unlinked_words }
@@ -179,7 +187,12 @@ impl Renderer {
         let Some(target) = node.attr("href") else { return };
         let is_web = target.starts_with("https://") || target.starts_with("http://") || target.starts_with("mailto:");
         let text = self.line.get(start..).map(one_line).unwrap_or_default();
-        if is_web && !text.is_empty() && !target.contains(char::is_whitespace) && target.len() <= LINK_BYTES_MAX && text != *target {
+        if is_web
+            && !text.is_empty()
+            && !target.contains(char::is_whitespace)
+            && target.len() <= LINK_BYTES_MAX
+            && text != *target
+        {
             let is_spaced = self.line[start..].starts_with(char::is_whitespace);
             self.line.truncate(start);
             self.line.push_str(if is_spaced { " " } else { "" });
@@ -213,7 +226,15 @@ impl Renderer {
 
     /// A cell's text in one line.
     fn cell(&mut self, node: &NodeRef<'_>) -> String {
-        let inner = Self { draft: Draft::default(), chrome: Chrome::Keep, line: String::new(), lists: Vec::new(), mark: None, links: self.links, unlinked_words: 0 };
+        let inner = Self {
+            draft: Draft::default(),
+            chrome: Chrome::Keep,
+            line: String::new(),
+            lists: Vec::new(),
+            mark: None,
+            links: self.links,
+            unlinked_words: 0,
+        };
         let mut inner = inner;
         inner.children(node);
         self.unlinked_words += inner.unlinked_words;
@@ -246,18 +267,53 @@ fn is_chrome(node: &NodeRef<'_>, name: &str) -> bool {
     match name {
         "nav" | "aside" => true,
         // Inside an article, these are the article's own.
-        "footer" => node.ancestors_it(None).all(|above| !matches!(above.node_name().as_deref(), Some("article" | "main" | "section"))),
+        "footer" => node
+            .ancestors_it(None)
+            .all(|above| !matches!(above.node_name().as_deref(), Some("article" | "main" | "section"))),
         "button" | "form" => node.attr("role").is_some_and(|role| &*role == "search"),
-        _ => node.attr("role").is_some_and(|role| matches!(&*role, "navigation" | "contentinfo" | "complementary" | "search")),
+        _ => node
+            .attr("role")
+            .is_some_and(|role| matches!(&*role, "navigation" | "contentinfo" | "complementary" | "search")),
     }
 }
 
 fn is_block(name: &str) -> bool {
     matches!(
         name,
-        "address" | "article" | "aside" | "blockquote" | "body" | "center" | "details" | "dialog" | "dir" | "div" | "dl"
-            | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "header" | "hgroup" | "hr" | "legend" | "main"
-            | "nav" | "option" | "p" | "section" | "summary" | "tbody" | "td" | "tfoot" | "th" | "thead" | "tr" | "caption"
-            | "html" | "search"
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "body"
+            | "center"
+            | "details"
+            | "dialog"
+            | "dir"
+            | "div"
+            | "dl"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "header"
+            | "hgroup"
+            | "hr"
+            | "legend"
+            | "main"
+            | "nav"
+            | "option"
+            | "p"
+            | "section"
+            | "summary"
+            | "tbody"
+            | "td"
+            | "tfoot"
+            | "th"
+            | "thead"
+            | "tr"
+            | "caption"
+            | "html"
+            | "search"
     )
 }

@@ -15,7 +15,9 @@ fn headings_lists_code_links_and_tables_are_kept() {
     assert_eq!(reading.title.as_deref(), Some("Locks"));
     assert_eq!(
         reading.text,
-        "# Lock 4\n\nOpen from six to\n\nten.\n".replace("to\n\nten", "to ten").replace("ten.\n", "ten.\nRing [the bell](https://x.example/b).\n")
+        "# Lock 4\n\nOpen from six to\n\nten.\n"
+            .replace("to\n\nten", "to ten")
+            .replace("ten.\n", "ten.\nRing [the bell](https://x.example/b).\n")
             + "\n- Bow\n    1. line\n    2. fender\n- Stern\n\n```\nlet a\n  = 1;\n```\n\n| Boat | Fee |\n|---|---|\n| Barge | 12 |\n| Barge | 9\\|10 |\n"
     );
 }
@@ -34,7 +36,9 @@ fn what_a_visitor_does_not_see_is_counted_and_left_out() {
         "<p id=away>SECRET</p>",
     ];
     for one in hidden {
-        let reading = page(&format!("<style>@media print {{ .seen {{display:none}} }} .gone, #away {{ display:none }}</style><p class=seen>Seen.</p>{one}"));
+        let reading = page(&format!(
+            "<style>@media print {{ .seen {{display:none}} }} .gone, #away {{ display:none }}</style><p class=seen>Seen.</p>{one}"
+        ));
         assert_eq!((reading.text.as_str(), reading.noticed.hidden_text), ("Seen.\n", 1), "{one}");
     }
     let reading = page("<p>Seen.</p><!-- SECRET --><script>SECRET</script><noscript>SECRET</noscript>");
@@ -48,7 +52,9 @@ fn menus_are_left_out_and_running_text_never_is() {
     let text = format!(
         "<body><nav><a href=/a>Menu</a></nav><div id=content><h1>Ferry</h1><p>{}</p><p>{}</p></div><div class=sidebar><p>{}</p></div>\
          <footer>Imprint</footer></body>",
-        words(120, "timetable,"), words(120, "crossing."), words(60, "important"),
+        words(120, "timetable,"),
+        words(120, "crossing."),
+        words(60, "important"),
     );
     let reading = page(&text);
     assert!(!reading.text.contains("Menu") && !reading.text.contains("Imprint"), "{}", reading.text);
@@ -66,7 +72,10 @@ fn a_page_says_which_characters_it_has() {
 #[test]
 fn a_page_that_nests_too_deep_is_refused_at_once() {
     let deep = "<div>".repeat(200_000);
-    assert_eq!(read(Stated::Nothing, deep.as_bytes()), Err(FormatError::too_much("HTML elements inside one another", 512)));
+    assert_eq!(
+        read(Stated::Nothing, deep.as_bytes()),
+        Err(FormatError::too_much("HTML elements inside one another", 512))
+    );
     let long = "<p>one<li>two<td>three".repeat(2_000);
     assert!(page(&long).text.contains("three"), "what need not be closed does not count");
 }

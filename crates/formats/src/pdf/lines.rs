@@ -70,7 +70,9 @@ fn is_unseen(span: &TextSpan) -> bool {
 fn goes_on(before: &TextSpan, span: &TextSpan) -> bool {
     let (a, b) = (&before.bbox, &span.bbox);
     let shared = (a.y + a.height).min(b.y + b.height) - a.y.max(b.y);
-    shared >= a.height.min(b.height) * 0.5 && b.x + b.width.max(1.0) >= a.x + a.width && b.x - (a.x + a.width) < page_gap(before)
+    shared >= a.height.min(b.height) * 0.5
+        && b.x + b.width.max(1.0) >= a.x + a.width
+        && b.x - (a.x + a.width) < page_gap(before)
 }
 
 /// A gap beyond which another column begins.
@@ -85,7 +87,8 @@ fn line(row: &[&TextSpan]) -> Option<Line> {
     let mut pieces: Vec<String> = Vec::new();
     for span in row {
         let is_apart = right.is_some_and(|right| span.bbox.x - right > span.font_size * SPACE_RATIO);
-        let piece = if is_from_right && is_turned(&span.text) { span.text.chars().rev().collect() } else { span.text.clone() };
+        let piece =
+            if is_from_right && is_turned(&span.text) { span.text.chars().rev().collect() } else { span.text.clone() };
         pieces.push(if is_apart && !is_from_right { format!(" {piece}") } else { piece });
         if is_apart && is_from_right {
             pieces.push(" ".to_owned());

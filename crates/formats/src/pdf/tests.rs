@@ -7,7 +7,8 @@ fn each_page_is_a_place_and_large_letters_are_headings() {
     let second = "BT /F1 11 Tf 72 700 Td (Second page.) Tj ET";
     let reading = read(&pdf_of(&[first, second])).unwrap();
     assert_eq!(reading.text, "# Mooring rules\n\nFees are due at noon, the captain pays.\n\nSecond page.\n");
-    let places: Vec<_> = reading.places.iter().map(|place| (&place.position, &reading.text[place.start as usize..][..6])).collect();
+    let places: Vec<_> =
+        reading.places.iter().map(|place| (&place.position, &reading.text[place.start as usize..][..6])).collect();
     assert_eq!(places, [(&Position::Page(1), "# Moor"), (&Position::Page(2), "Second")]);
 }
 

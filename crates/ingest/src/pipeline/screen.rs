@@ -18,6 +18,9 @@ use sha2::{Digest as _, Sha256};
 use super::{Put, Submission};
 use crate::{IngestError, Shared};
 
+/// What is told of a document that waits.
+pub(crate) const KEPT_BACK: &str = "the firewall keeps it back; an administrator releases or rejects it (`catena firewall quarantine`)";
+
 /// What is said about a document, as far as it is looked through.
 #[derive(Debug, Clone)]
 pub(crate) struct Said {

@@ -18,7 +18,8 @@ use sha2::{Digest as _, Sha256};
 use super::compare::{ToRead, ToRestate, is_as_known};
 use super::guard::{Wider, meanwhile};
 use super::{Allowed, Syncing};
-use crate::{Freshness, IngestError, Submission, recipe};
+use crate::pipeline::screen::{KEPT_BACK, Rules};
+use crate::{Freshness, IngestError, Put, Submission, recipe};
 
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,11 +261,14 @@ impl Syncing<'_> {
         };
         let is_known =
             |known: &SourceItem| (known.bytes_sha256, known.said_sha256) == (Some(wanted.sha), Some(wanted.said));
-        let recipe = recipe::recipes(&self.ingest.0, self.scope).await?.wanted.id;
+        let shared = &self.ingest.0;
+        let recipe = recipe::recipes(shared, self.scope).await?.wanted.id;
+        let rules = Rules::read(shared, self.scope).await?;
         // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
         if let Some(current) = current.as_ref().filter(|_| !self.order.again)
             && current.bytes_sha256 == wanted.sha
             && current.has_chunks(&recipe)
+            && current.screening.as_ref().is_some_and(|known| known.policy == rules.digest)
             && known.is_some_and(is_known)
         {
             let restated = Restated {
@@ -286,6 +290,7 @@ impl Syncing<'_> {
                 return Ok(Done::of(id, became, Some(note)));
             }
         }
+        let before = current.as_ref().map(|current| (current.version, current.acl.clone()));
         let submission = Submission {
             id: id.clone(),
             bytes: fetched.bytes.clone(),
@@ -299,16 +304,35 @@ impl Syncing<'_> {
             acl: wanted.acl.clone(),
             expect: current.map_or(Expect::Absent, |current| Expect::Version(current.version)),
         };
-        let put = self.ingest.put(self.scope, submission, Freshness::Durable, self.deed("document.put")).await?.value;
+        let mut put = self.put(submission.clone()).await?;
+        if put.change == Change::Quarantined
+            && let Some((version, acl)) = &before
+            && *acl != wanted.acl
+        {
+            // The older text stays, but never for readers whom the source does not name any more.
+            let deed = self.deed("document.acl");
+            self.ingest.set_acl(self.scope, id, &wanted.acl, Expect::Version(*version), deed).await?;
+            put = self.put(submission).await?;
+        }
         let became = match put.change {
             Change::Created => Became::Added,
             Change::NewVersion => Became::Changed,
             Change::Metadata => Became::Restated,
             Change::None => Became::Unchanged,
+            Change::Quarantined => {
+                let reason = KEPT_BACK.to_owned();
+                let note = SourceItem { state: ItemState::Failed, reason: Some(reason.clone()), ..note };
+                return Ok(Done::of(id, Became::Failed { reason, again: Again::Unlikely }, Some(note)));
+            }
         };
         let mut done = Done::of(id, became, Some(note));
         (done.chunks, done.embedded) = (put.chunks_total as u64, put.chunks_embedded as u64);
         Ok(done)
+    }
+
+    async fn put(&self, submission: Submission) -> Result<Put, IngestError> {
+        let deed = self.deed("document.put");
+        Ok(self.ingest.put(self.scope, submission, Freshness::Durable, deed).await?.value)
     }
 
     async fn restate(&self, restated: Restated) -> Result<Option<Change>, IngestError> {
