@@ -59,24 +59,19 @@ fn is_unseen(c: char) -> bool {
 /// Whether an unseen character does what it is meant for where it stands.
 fn stays(c: char, before: Option<char>, after: Option<char>, kept: &str) -> bool {
     let Some(before) = before else { return false };
-    // Two selectors in a row select nothing: that is how bytes are hidden behind a letter.
-    let runs_on = after.is_some_and(is_selector);
+    // A selector behind another selects nothing: that is how bytes are hidden behind a letter.
     match c {
         ZERO_WIDTH_NON_JOINER => joins(before) && after.is_none_or(|after| !is_unseen(after)),
         ZERO_WIDTH_JOINER => {
             let by_letters = joins(before) && after.is_none_or(|after| !is_unseen(after));
             by_letters || (ends_with_emoji(kept) && after.is_some_and(is_pictograph))
         }
-        '\u{FE0E}' | '\u{FE0F}' => !runs_on && (is_pictograph(before) || matches!(before, '0'..='9' | '#' | '*')),
-        '\u{FE00}'..='\u{FE02}' => !runs_on && (is_ideograph(before) || is_mathematical(before)),
-        '\u{E0100}'..='\u{E01EF}' => !runs_on && is_ideograph(before),
-        '\u{180B}'..='\u{180D}' | '\u{180F}' => !runs_on && matches!(before, '\u{1820}'..='\u{18AA}'),
+        '\u{FE0E}' | '\u{FE0F}' => is_pictograph(before) || matches!(before, '0'..='9' | '#' | '*'),
+        '\u{FE00}'..='\u{FE02}' => is_ideograph(before) || is_mathematical(before),
+        '\u{E0100}'..='\u{E01EF}' => is_ideograph(before),
+        '\u{180B}'..='\u{180D}' | '\u{180F}' => matches!(before, '\u{1820}'..='\u{18AA}'),
         _ => false,
     }
-}
-
-fn is_selector(c: char) -> bool {
-    matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' | '\u{180B}'..='\u{180D}' | '\u{180F}')
 }
 
 /// Whether a letter or a sign is of a script whose letters change their form beside each other.

@@ -137,12 +137,6 @@ impl Pool {
         };
         Ok(Process { child, input, output, complaints: tokio::spawn(complaints(errors)), read: 0 })
     }
-
-    /// Ids of the processes that wait for a document.
-    #[cfg(test)]
-    pub(crate) fn idle_ids(&self) -> Vec<u32> {
-        self.idle.lock().unwrap().iter().filter_map(|process| process.child.id()).collect()
-    }
 }
 
 /// The arguments by which a program is a reader.

@@ -1,5 +1,10 @@
 //! The reader processes as they really are: this program, called anew. It has no usual test harness, because that would
 //! write into the pipe through which a reader answers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "this is a test, though the compiler is not told so"
+)]
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
