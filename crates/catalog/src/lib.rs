@@ -22,7 +22,14 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Answering, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, ContextCitation, ContextReceipt, CurrentVersion, Cut, Cutting, Cuttings, Deed, DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl, JobEnd, JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext, NewDocument, NewKey, Noticed, Once, Page, PassageKey, PendingPurge, Place, Places, Position, PurgeStep, PutOutcome, Quarantined, Quota, Quotas, Restorable, Service, Spending, Standing, Statistics, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version, VersionRow, Written,
+    Answering, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, ContextCitation, ContextReceipt,
+    CurrentVersion, Cut, Cutting, Cuttings, Deed, DeletedRow, Document, DocumentRow, DocumentState, Embedding,
+    Exceeded, Expect, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion,
+    Job, JobControl, JobEnd, JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext,
+    NewDocument, NewKey, Noticed, Once, Page, PassageKey, PendingPurge, Place, Places, Position, PurgeStep, PutOutcome,
+    Quarantined, Quota, Quotas, Restorable, Service, Spending, Standing, Statistics, StoredKey, StoredLeaf,
+    StoredPassage, StoredText, Successor, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version,
+    VersionRow, Written,
 };
 pub use store::{Database, PostgresPlace};
 pub use tables::{CatalogReader, Removal, verify_record};

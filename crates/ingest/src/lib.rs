@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use catena_access::Scope;
-use catena_catalog::{Catalog, CatalogError, Chunking, Changed, Deed, Expect, PutOutcome, Written};
+use catena_catalog::{Catalog, CatalogError, Changed, Chunking, Deed, Expect, PutOutcome, Written};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_formats::Formats;

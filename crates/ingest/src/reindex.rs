@@ -10,8 +10,8 @@ use catena_audit::Draft;
 use catena_catalog::{CatalogError, GenerationRow, GenerationState, Spending, StoredText};
 use catena_text::Format;
 
-use crate::progress::{Interrupted, Progress};
 use crate::pipeline::Uncut;
+use crate::progress::{Interrupted, Progress};
 use crate::recipe::Recipe;
 use crate::{Ingest, IngestError, Shared, pipeline, publish, recipe};
 
@@ -76,19 +76,13 @@ async fn cut_and_embed(
     }
 }
 
-async fn cut_one(
-    shared: &Arc<Shared>,
-    scope: &Scope,
-    recipe: &Recipe,
-    stored: StoredText,
-) -> Result<(), IngestError> {
+async fn cut_one(shared: &Arc<Shared>, scope: &Scope, recipe: &Recipe, stored: StoredText) -> Result<(), IngestError> {
     let format = Format::from_content_type(&stored.content_type)?;
     let (doc, version) = (stored.doc, stored.version);
     let StoredText { document: id, title, source, text, .. } = stored;
     let uncut = Arc::new(Uncut { id, format, title: Some(title), source, text });
     let prepared = pipeline::cut(shared, recipe, &uncut).await?;
-    let embedded =
-        pipeline::embed_missing(shared, scope, &recipe.id, &prepared, &[], Spending::Regardless).await?;
+    let embedded = pipeline::embed_missing(shared, scope, &recipe.id, &prepared, &[], Spending::Regardless).await?;
     shared.catalog.put_chunks(scope, &recipe.id, doc, version, prepared.chunks, embedded).await?;
     Ok(())
 }
@@ -96,7 +90,9 @@ async fn cut_one(
 /// The generation being built: the one a job before this one began, or a new one.
 async fn building_generation(shared: &Shared, scope: &Scope, recipe: &Recipe) -> Result<GenerationRow, IngestError> {
     let rows = shared.catalog.generations(scope).await?;
-    let begun = rows.into_iter().find(|row| row.state == GenerationState::Building && row.recipe == recipe.id && row.chunking == recipe.chunking);
+    let begun = rows.into_iter().find(|row| {
+        row.state == GenerationState::Building && row.recipe == recipe.id && row.chunking == recipe.chunking
+    });
     match begun {
         Some(row) => Ok(row),
         None => {

@@ -77,7 +77,8 @@ impl Life {
         let catalog = Catalog::open(folder.path(), &Database::Embedded).await.unwrap();
         let index = Arc::new(Index::new(folder.path().join("index"), NonZeroUsize::new(8).unwrap()));
         let compute = Compute::start(NonZeroUsize::MIN, "try", Priority::Foreground).unwrap();
-        let ingest = Ingest::new(catalog.clone(), embedder(), Formats::default(), Arc::clone(&index), compute.clone(), compute);
+        let ingest =
+            Ingest::new(catalog.clone(), embedder(), Formats::default(), Arc::clone(&index), compute.clone(), compute);
         Self { ingest, catalog, index }
     }
 

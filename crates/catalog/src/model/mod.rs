@@ -17,8 +17,8 @@ pub use chunking::{Chunking, Cutting};
 pub use deed::{Deed, KeptAnswer, Once};
 pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
-    Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk, NewDocument,
-    PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
+    Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk,
+    NewDocument, PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use jobs::{Job, JobControl, JobEnd, JobKind, JobState, Lease};
@@ -26,8 +26,8 @@ pub use places::{Noticed, Place, Places, Position};
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};
 pub use tenants::{
-    Answering, Cuttings, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
-    Successor, Tenant, TenantChange, TenantState,
+    Answering, Cuttings, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics,
+    StoredKey, Successor, Tenant, TenantChange, TenantState,
 };
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.
