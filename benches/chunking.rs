@@ -111,7 +111,8 @@ async fn main() -> anyhow::Result<()> {
             max_bytes: CHUNK_BYTES_MAX,
             ..ChunkRules::DEFAULT
         };
-        measure(&format!("ours {target_tokens}"), &embedder, &texts, &asked, ours(&embedder, &texts, format, &rules)).await?;
+        measure(&format!("ours {target_tokens}"), &embedder, &texts, &asked, ours(&embedder, &texts, format, &rules))
+            .await?;
     }
     for &size in &arguments.fixed {
         measure(&format!("fixed {size}"), &embedder, &texts, &asked, fixed(&embedder, &texts, size)).await?;
@@ -200,7 +201,8 @@ impl Searchable {
     async fn of(embedder: &Embedder, texts: &[Text], passages: &[Passage]) -> anyhow::Result<Self> {
         let (tenant, recipe) = (TenantId::new(TENANT)?, RecipeId::new(TENANT)?);
         let body = |passage: &Passage| passage.span.of(&texts[passage.text].text).unwrap_or_default().to_owned();
-        let input = |passage: &Passage| match passage.headings.is_empty() && passage.tokens > embedder.max_tokens() - 64 {
+        let input = |passage: &Passage| match passage.headings.is_empty() && passage.tokens > embedder.max_tokens() - 64
+        {
             // A window of fixed size knows nothing of the model, nor of where it stands.
             true => cut(embedder, body(passage)),
             false => embedding_text(&breadcrumb(&texts[passage.text].name, &passage.headings), &body(passage)),

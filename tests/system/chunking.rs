@@ -29,7 +29,9 @@ async fn recipe_after(admin: &Client, before: &str) -> String {
 
 fn manual() -> String {
     let rule = |number: usize| {
-        format!("Rule {number} of the harbour says that ships of class {number} wait outside until lamp {number} is lit.\n\n")
+        format!(
+            "Rule {number} of the harbour says that ships of class {number} wait outside until lamp {number} is lit.\n\n"
+        )
     };
     format!("# Harbour\n\n{}", (0..40).map(rule).collect::<String>())
 }
@@ -44,7 +46,8 @@ async fn a_tenant_has_its_documents_cut_finer_and_is_answered_meanwhile() {
     let before = admin.search(&question).await.expect(200).json();
     let recipe = before["recipe"].as_str().expect("a recipe").to_owned();
 
-    let told = patch(&server, json!({"target_tokens": 40, "sources": {"git": {"keep_code": false}}})).await.expect(200).json();
+    let told =
+        patch(&server, json!({"target_tokens": 40, "sources": {"git": {"keep_code": false}}})).await.expect(200).json();
     assert_eq!(told["chunking"], json!({"target_tokens": 40, "sources": {"git": {"keep_code": false}}}));
     admin.write("late.md", "# Late\n\nWritten while the index is built anew.\n").await;
     let late = json!({"query": "written while the index is built anew", "mode": "lexical"});

@@ -164,7 +164,9 @@ async fn cut_one(
 /// The generation being built: the one a job before this one began, or a new one.
 async fn building_generation(shared: &Shared, scope: &Scope, recipe: &Recipe) -> Result<GenerationRow, IngestError> {
     let rows = shared.catalog.generations(scope).await?;
-    let begun = rows.into_iter().find(|row| row.state == GenerationState::Building && row.recipe == recipe.id && row.chunking == recipe.chunking);
+    let begun = rows.into_iter().find(|row| {
+        row.state == GenerationState::Building && row.recipe == recipe.id && row.chunking == recipe.chunking
+    });
     match begun {
         Some(row) => Ok(row),
         None => {

@@ -41,8 +41,8 @@ use sha2::{Digest as _, Sha256};
 pub use answer::{Citation, ContextAnswer, Omission, SearchAnswer};
 pub use error::RetrievalError;
 pub use evidence::{Evidence, Level};
-pub use place::Place;
 pub use explain::{DocumentExplained, Explained, Fate};
+pub use place::Place;
 pub use request::{Asked, ContextRequest, Mode, SearchRequest};
 pub use timings::Timings;
 

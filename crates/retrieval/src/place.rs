@@ -125,11 +125,8 @@ mod tests {
 
     #[test]
     fn a_passage_names_the_pages_from_where_it_begins_to_where_it_ends() {
-        let (one, two, three) = (
-            place(0, 1, Position::Page(1)),
-            place(50, 5, Position::Page(2)),
-            place(90, 9, Position::Page(3)),
-        );
+        let (one, two, three) =
+            (place(0, 1, Position::Page(1)), place(50, 5, Position::Page(2)), place(90, 9, Position::Page(3)));
         let first = Places { at_start: Some(one), first_inside: Some(two.clone()), last_inside: Some(two.clone()) };
         let last = Places { at_start: Some(two), first_inside: Some(three.clone()), last_inside: Some(three) };
         assert_eq!(Place::of(&first, &first, (2, 6), 10).pages, Some((1, 2)));

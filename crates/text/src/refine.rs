@@ -43,7 +43,12 @@ const ROWS: &[Step] = &[Step::BlankLine, Step::Line, Step::Sentence, Step::Word]
 fn steps(kind: BlockKind) -> &'static [Step] {
     match kind {
         BlockKind::ListItem => LIST,
-        BlockKind::Table | BlockKind::Code | BlockKind::Html | BlockKind::Metadata | BlockKind::Rule | BlockKind::Comment => ROWS,
+        BlockKind::Table
+        | BlockKind::Code
+        | BlockKind::Html
+        | BlockKind::Metadata
+        | BlockKind::Rule
+        | BlockKind::Comment => ROWS,
         BlockKind::Heading { .. } | BlockKind::Paragraph | BlockKind::Quote | BlockKind::Footnote => PROSE,
     }
 }

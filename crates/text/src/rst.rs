@@ -16,22 +16,57 @@ const UNDERLINE_MARKS_MIN: usize = 4;
 const TABLE_LINES_MAX: usize = 2_000;
 
 const CODE: [&str; 14] = [
-    "code", "code-block", "sourcecode", "parsed-literal", "literalinclude", "prompt", "testcode", "testsetup",
-    "testoutput", "doctest", "math", "graphviz", "productionlist", "highlight",
+    "code",
+    "code-block",
+    "sourcecode",
+    "parsed-literal",
+    "literalinclude",
+    "prompt",
+    "testcode",
+    "testsetup",
+    "testoutput",
+    "doctest",
+    "math",
+    "graphviz",
+    "productionlist",
+    "highlight",
 ];
 const TABLES: [&str; 3] = ["table", "csv-table", "list-table"];
 /// Directives that say something about the text and are none of it.
 const METADATA: [&str; 12] = [
-    "contents", "toctree", "index", "meta", "include", "default-role", "role", "currentmodule", "sectnum", "highlightlang",
-    "tabularcolumns", "module",
+    "contents",
+    "toctree",
+    "index",
+    "meta",
+    "include",
+    "default-role",
+    "role",
+    "currentmodule",
+    "sectnum",
+    "highlightlang",
+    "tabularcolumns",
+    "module",
 ];
 const ADMONITIONS: [&str; 14] = [
-    "note", "warning", "tip", "important", "caution", "danger", "error", "hint", "attention", "admonition", "seealso",
-    "versionadded", "versionchanged", "deprecated",
+    "note",
+    "warning",
+    "tip",
+    "important",
+    "caution",
+    "danger",
+    "error",
+    "hint",
+    "attention",
+    "admonition",
+    "seealso",
+    "versionadded",
+    "versionchanged",
+    "deprecated",
 ];
 
 pub(crate) fn outline(text: &str) -> Outline {
-    let mut walk = Walk { lines: Lines::new(text), collector: Collector::new(text), styles: Vec::new(), has_body: false };
+    let mut walk =
+        Walk { lines: Lines::new(text), collector: Collector::new(text), styles: Vec::new(), has_body: false };
     let mut at = 0;
     while at < walk.lines.count() {
         at = walk.take(at).max(at + 1);
@@ -198,7 +233,9 @@ fn is_simple_border(line: &str) -> bool {
 /// Whether a line is a field, such as `:author: somebody`.
 fn field(line: &str) -> bool {
     let Some(rest) = line.strip_prefix(':') else { return false };
-    rest.find(':').is_some_and(|end| end > 0 && !rest.starts_with(' ') && matches!(rest.as_bytes().get(end + 1), None | Some(b' ')))
+    rest.find(':').is_some_and(|end| {
+        end > 0 && !rest.starts_with(' ') && matches!(rest.as_bytes().get(end + 1), None | Some(b' '))
+    })
 }
 
 /// The name of the directive that `rest`, which stands after the two dots, calls.

@@ -75,14 +75,7 @@ struct Runs<'r, 'g> {
 impl Runs<'_, '_> {
     /// Adds what can be read in `start..end`, under `headings` or, when they are not known, under those before.
     /// With `opens`, a section of that level begins here.
-    fn add(
-        &mut self,
-        kind: BlockKind,
-        start: usize,
-        end: usize,
-        headings: Option<&Arc<[String]>>,
-        opens: Option<u8>,
-    ) {
+    fn add(&mut self, kind: BlockKind, start: usize, end: usize, headings: Option<&Arc<[String]>>, opens: Option<u8>) {
         let Some(atom) = self.gauge.atom(start, end, kind, 0, Border::Block) else { return };
         let is_cut = std::mem::take(&mut self.is_cut);
         let is_same = headings.is_none_or(|new| Arc::ptr_eq(new, &self.headings) || **new == *self.headings);

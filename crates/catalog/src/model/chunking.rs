@@ -72,7 +72,9 @@ impl Chunking {
         let (least, most) = limits::CHUNK_TARGET_TOKENS.into_inner();
         for tokens in self.sources.values().chain([&self.all]).filter_map(|cutting| cutting.target_tokens) {
             if !limits::CHUNK_TARGET_TOKENS.contains(&tokens) {
-                return invalid(format!("cannot aim at {tokens} tokens; target_tokens must lie between {least} and {most}"));
+                return invalid(format!(
+                    "cannot aim at {tokens} tokens; target_tokens must lie between {least} and {most}"
+                ));
             }
         }
         Ok(())
@@ -105,6 +107,8 @@ mod tests {
         assert!(with(32).check().is_ok() && with(2_048).check().is_ok());
         let many = (0..=limits::CHUNKING_SOURCES_MAX).map(|at| (at.to_string(), Cutting::default())).collect();
         assert!(Chunking { sources: many, ..Chunking::default() }.check().is_err());
-        assert!(Chunking { sources: [(String::new(), Cutting::default())].into(), ..Chunking::default() }.check().is_err());
+        assert!(
+            Chunking { sources: [(String::new(), Cutting::default())].into(), ..Chunking::default() }.check().is_err()
+        );
     }
 }

@@ -19,8 +19,8 @@ pub use chunking::{Chunking, Cutting};
 pub use deed::{Deed, KeptAnswer, Once};
 pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
-    Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk, NewDocument,
-    PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
+    Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk,
+    NewDocument, PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use firewall::{
@@ -39,8 +39,8 @@ pub use sources::{
     SourceState,
 };
 pub use tenants::{
-    Answering, Cuttings, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics, StoredKey,
-    Successor, Tenant, TenantChange, TenantState,
+    Answering, Cuttings, GenerationRow, GenerationState, KeyRow, LiveIndex, NewKey, Service, Standing, Statistics,
+    StoredKey, Successor, Tenant, TenantChange, TenantState,
 };
 
 /// What a write returns: its value, and the leaf that recorded it in the same transaction.

@@ -17,11 +17,12 @@ impl Catalog {
     /// The tenant's generations, the oldest first.
     pub async fn generations(&self, scope: &Scope) -> Result<Vec<GenerationRow>> {
         let mut tx = self.store.read(scope).await?;
-        let rows = sql("SELECT generation, recipe, dimension, state, created_at, promoted_at, chunking FROM generations
+        let rows =
+            sql("SELECT generation, recipe, dimension, state, created_at, promoted_at, chunking FROM generations
              WHERE tenant = $1 ORDER BY created_at, generation")
-        .bind(scope.tenant().as_str())
-        .fetch_all(&mut tx)
-        .await?;
+            .bind(scope.tenant().as_str())
+            .fetch_all(&mut tx)
+            .await?;
         rows.iter().map(row_of).collect()
     }
 
@@ -74,7 +75,8 @@ impl Catalog {
         let chunking = chunking.clone();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
-            let row = insert(tx.connection(), &tenant, &recipe, dimension, (GenerationState::Building, &chunking)).await?;
+            let row =
+                insert(tx.connection(), &tenant, &recipe, dimension, (GenerationState::Building, &chunking)).await?;
             tx.commit().await?;
             Ok(row)
         })

@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::model::{DeletedRow, Page, Restorable, Version};
 use crate::store::sql_of;
 use crate::tables::codec::{corrupt, json, long};
-use crate::tables::{documents, places};
 use crate::tables::page::{self, Items as _};
-use crate::tables::text::TextOf;
 use crate::tables::reads::{admitted, admitting, document_row_of, version_with_text};
+use crate::tables::text::TextOf;
+use crate::tables::{documents, places};
 
 impl Catalog {
     /// One version of a document with its text, also one that is not current any more. For the tenant's administrators

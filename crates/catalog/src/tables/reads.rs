@@ -174,14 +174,15 @@ pub(crate) async fn version_with_text(
     doc: DocNo,
     version: VersionNo,
 ) -> Result<Option<VersionWithText>> {
-    let row = sql("SELECT created_at, title, content_type, bytes_sha256, text_sha256, text_bytes, noticed FROM versions v
+    let row =
+        sql("SELECT created_at, title, content_type, bytes_sha256, text_sha256, text_bytes, noticed FROM versions v
          WHERE tenant = $1 AND doc = $2 AND version = $3 AND NOT EXISTS (
              SELECT 1 FROM purges p WHERE p.tenant = v.tenant AND p.doc = v.doc AND p.version >= v.version)")
-    .bind(tenant.as_str())
-    .bind(doc.0)
-    .bind(version.0)
-    .fetch_optional(&mut *connection)
-    .await?;
+        .bind(tenant.as_str())
+        .bind(doc.0)
+        .bind(version.0)
+        .fetch_optional(&mut *connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let text = text::read(connection, TextOf { tenant, doc, version }, row.u64("text_bytes")?).await?;
     let text_sha256 = row.hash("text_sha256")?;

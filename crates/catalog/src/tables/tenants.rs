@@ -7,7 +7,8 @@ use catena_runtime::{clock, random};
 
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Chunking, Deed, GenerationState, Held, Page, Service, Standing, Statistics, Tenant, TenantChange, TenantState, Written,
+    Chunking, Deed, GenerationState, Held, Page, Service, Standing, Statistics, Tenant, TenantChange, TenantState,
+    Written,
 };
 use crate::store::{Connection, Reach, Row, in_task, sql};
 use crate::tables::codec::{corrupt, hex, json, long, sha256};
@@ -73,8 +74,7 @@ impl Catalog {
                 return Err(CatalogError::Conflict { what: format!("tenant {id}"), reason });
             }
             let live = (GenerationState::Live, &Chunking::default());
-            let generation =
-                generations::insert(tx.connection(), &id, &recipe, dimension, live).await?;
+            let generation = generations::insert(tx.connection(), &id, &recipe, dimension, live).await?;
             deed.draft.objects.push(Object::new("tenant", id.as_str()));
             deed.draft.generation = Some(generation.id.to_string());
             deed.draft.recipe = Some(recipe.to_string());
@@ -169,14 +169,14 @@ impl Catalog {
             };
             sql("UPDATE tenants SET name = $2, state = $3, quotas = $4, statistics = $5, chunking = $6
                  WHERE tenant = $1")
-                .bind(id.as_str())
-                .bind(change.name.clone().unwrap_or(before.name))
-                .bind(state.as_str())
-                .bind(json(&quotas))
-                .bind(change.statistics.unwrap_or(before.statistics).as_str())
-                .bind(json(change.chunking.as_ref().unwrap_or(&before.chunking)))
-                .execute(tx.connection())
-                .await?;
+            .bind(id.as_str())
+            .bind(change.name.clone().unwrap_or(before.name))
+            .bind(state.as_str())
+            .bind(json(&quotas))
+            .bind(change.statistics.unwrap_or(before.statistics).as_str())
+            .bind(json(change.chunking.as_ref().unwrap_or(&before.chunking)))
+            .execute(tx.connection())
+            .await?;
             draft.objects.extend(changes(&id, &change));
             let leaf = chain::append(tx.connection(), &id, &draft).await?;
             let value = find(tx.connection(), &id).await?.ok_or(CatalogError::TenantGone { tenant: id })?;
@@ -264,15 +264,17 @@ fn changes(id: &TenantId, change: &TenantChange) -> Vec<Object> {
         Object::new("quota", format!("{quota}={limit}"))
     }));
     objects.extend(change.statistics.map(|statistics| Object::new("statistics", statistics.as_str())));
-    objects.extend(change.chunking.as_ref().map(|chunking| {
-        Object { sha256: Some(hex(&sha256(json(chunking).as_bytes()))), ..Object::new("chunking", id.as_str()) }
+    objects.extend(change.chunking.as_ref().map(|chunking| Object {
+        sha256: Some(hex(&sha256(json(chunking).as_bytes()))),
+        ..Object::new("chunking", id.as_str())
     }));
     objects
 }
 
 /// How the tenant's documents are to be cut, as this transaction sees it.
 pub(crate) async fn chunking(connection: &mut Connection, tenant: &TenantId) -> Result<Chunking> {
-    let row = sql("SELECT chunking FROM tenants WHERE tenant = $1").bind(tenant.as_str()).fetch_optional(connection).await?;
+    let row =
+        sql("SELECT chunking FROM tenants WHERE tenant = $1").bind(tenant.as_str()).fetch_optional(connection).await?;
     row.ok_or_else(|| CatalogError::TenantGone { tenant: tenant.clone() })?.json("chunking")
 }
 

@@ -174,7 +174,11 @@ async fn generations_change_places_in_one_step_and_the_live_one_is_not_forgotten
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let old = home.catalog.live_generation(&scope).await.unwrap();
-    let new = home.catalog.create_generation(&scope, &RecipeId::new("recipe-2").unwrap(), 8, &Chunking::default()).await.unwrap();
+    let new = home
+        .catalog
+        .create_generation(&scope, &RecipeId::new("recipe-2").unwrap(), 8, &Chunking::default())
+        .await
+        .unwrap();
     assert_eq!((new.state, new.promoted_at), (GenerationState::Building, None));
     home.catalog.promote_generation(&scope, &new.id, draft("promote")).await.unwrap();
     let live = home.catalog.live_generation(&scope).await.unwrap();

@@ -28,7 +28,8 @@ async fn a_passage_comes_with_the_places_that_it_begins_and_ends_in(on: On) {
     let pages = vec![page(0, 1, 1), page(3, 1, 2), page(7, 3, 3), page(9, 3, 4), page(10, 4, 5)];
     let doc = put(&home.catalog, &scope, with_places("a", "aaaa\n\nbbbb\n\nccccc", pages.clone())).await.value.doc;
     let none = put(&home.catalog, &scope, with_places("b", "plain", vec![])).await.value.doc;
-    let keys = [key(doc, VersionNo(1), 2), key(doc, VersionNo(1), 0), key(none, VersionNo(1), 0), key(doc, VersionNo(1), 1)];
+    let keys =
+        [key(doc, VersionNo(1), 2), key(doc, VersionNo(1), 0), key(none, VersionNo(1), 0), key(doc, VersionNo(1), 1)];
     let found = home.catalog.passages(&as_user("acme", "ann", &[]), &recipe(), &keys).await.unwrap();
     let places: Vec<Places> = found.into_iter().map(|passage| passage.unwrap().places).collect();
     let of = |at_start: usize, inside: Option<(usize, usize)>| Places {
@@ -110,7 +111,10 @@ async fn vectors_of_another_recipe_are_taken_over_when_the_model_is_the_same(on:
     let without = |recipe| NewDocument { recipe, embeddings: vec![], ..document("a", "one\n\ntwo") };
     put(catalog, &scope, without(of_model('a', 'c'))).await;
     let rows = catalog.index_changes(&scope, &of_model('a', 'c'), catena_domain::Seq(0), 9).await.unwrap().rows;
-    assert_eq!(rows.iter().map(|row| row.vector.clone()).collect::<Vec<_>>(), hashes.iter().map(vector_of).collect::<Vec<_>>());
+    assert_eq!(
+        rows.iter().map(|row| row.vector.clone()).collect::<Vec<_>>(),
+        hashes.iter().map(vector_of).collect::<Vec<_>>()
+    );
     let error = catalog.put_document(&scope, without(of_model('d', 'c')), draft("put")).await.unwrap_err();
     assert!(matches!(error, CatalogError::VectorsMissing { missing: 2 }), "{error}");
 }

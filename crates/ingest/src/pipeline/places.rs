@@ -19,8 +19,7 @@ pub(super) fn stored(text: &str, mut places: Vec<text::Place>) -> Vec<Place> {
         let breaks = text[at..start].bytes().filter(|&byte| byte == b'\n').count();
         line = line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
         at = start;
-        let place =
-            Place { start: u32::try_from(start).unwrap_or(u32::MAX), line, position: position(place.position) };
+        let place = Place { start: u32::try_from(start).unwrap_or(u32::MAX), line, position: position(place.position) };
         match stored.last_mut() {
             Some(last) if last.start == place.start => *last = place,
             _ => stored.push(place),

@@ -113,22 +113,17 @@ const NAME_DEPTH_MAX: usize = 8;
 
 impl Grammar {
     pub(super) fn of(language: Language) -> Self {
-        let (language, kinds, leads, wrappers): (tree_sitter::Language, _, &'static [_], &'static [_]) = match language {
-            Language::Rust => (
-                tree_sitter_rust::LANGUAGE.into(),
-                RUST,
-                &["line_comment", "block_comment", "attribute_item"],
-                &[],
-            ),
+        let (language, kinds, leads, wrappers): (tree_sitter::Language, _, &'static [_], &'static [_]) = match language
+        {
+            Language::Rust => {
+                (tree_sitter_rust::LANGUAGE.into(), RUST, &["line_comment", "block_comment", "attribute_item"], &[])
+            }
             Language::Python => (tree_sitter_python::LANGUAGE.into(), PYTHON, &["comment"], &["decorated_definition"]),
             Language::Go => (tree_sitter_go::LANGUAGE.into(), GO, &["comment"], &[]),
             Language::Java => (tree_sitter_java::LANGUAGE.into(), JAVA, &["line_comment", "block_comment"], &[]),
-            Language::JavaScript => (
-                tree_sitter_javascript::LANGUAGE.into(),
-                SCRIPT,
-                &["comment", "decorator"],
-                &["export_statement"],
-            ),
+            Language::JavaScript => {
+                (tree_sitter_javascript::LANGUAGE.into(), SCRIPT, &["comment", "decorator"], &["export_statement"])
+            }
             Language::TypeScript | Language::Tsx => (
                 match language {
                     Language::Tsx => tree_sitter_typescript::LANGUAGE_TSX.into(),

@@ -81,9 +81,15 @@ fn asciidoc_has_blocks_with_what_describes_them() {
 fn what_nobody_sees_is_in_no_chunk_and_no_chunk_reaches_across_it() {
     for (format, text) in [
         (Format::Markdown, "# A\n\nSeen. <!-- unseen --> Seen too.\n\n<!--\nunseen\n\nunseen\n-->\n\nLast seen.\n"),
-        (Format::Markdown, "- Seen <!-- unseen -->\n- seen\n\n<div>seen\n<script>unseen</script>\nseen</div>\n\n<!-- unseen"),
+        (
+            Format::Markdown,
+            "- Seen <!-- unseen -->\n- seen\n\n<div>seen\n<script>unseen</script>\nseen</div>\n\n<!-- unseen",
+        ),
         (Format::Markdown, "# Seen <!-- unseen -->\n\n| seen | <!-- unseen --> |\n|---|---|\n| seen | seen |\n"),
-        (Format::ReStructuredText, "A\n=\n\nSeen.\n\n.. unseen\n   unseen\n\n   unseen\n\nSeen.\n\n..\n\n  Seen as well.\n"),
+        (
+            Format::ReStructuredText,
+            "A\n=\n\nSeen.\n\n.. unseen\n   unseen\n\n   unseen\n\nSeen.\n\n..\n\n  Seen as well.\n",
+        ),
         (Format::AsciiDoc, "Seen\n// unseen\nseen.\n\n* seen\n// unseen\n* seen\n\n////\nunseen\n\nunseen\n"),
     ] {
         let chunks = cut(format, text);
@@ -123,13 +129,44 @@ fn declarations_are_sections_under_what_holds_them() {
 #[test]
 fn every_language_shows_its_sections() {
     let cases = [
-        (Language::Python, "import os\n\n@wraps\ndef one(a):\n    return a\n\nclass Two:\n    \"\"\"Doc.\"\"\"\n\n    def three(self):\n        pass\n", vec!["", "def one", "class Two", "class Two/def three"]),
-        (Language::Go, "package a\n\n// One does.\nfunc One() {}\n\ntype Two struct{}\n\nfunc (t *Two) Three(a int) {}\n", vec!["", "func One", "type Two", "func (t *Two) Three"]),
-        (Language::Java, "package a;\n\n/** Doc. */\npublic class One {\n  int a;\n  One() {}\n  void two() {}\n  interface Three { void four(); }\n}\n", vec!["", "class One", "class One/constructor One", "class One/method two", "class One/interface Three", "class One/interface Three/method four"]),
-        (Language::JavaScript, "import a from 'a';\n\nexport function one() {}\n\nexport const two = () => 1;\n\nclass Three { four() {} }\nconst five = 5;\n", vec!["", "function one", "const two", "class Three", "class Three/method four", ""]),
-        (Language::TypeScript, "interface One { a: string }\nexport type Two = string;\nnamespace Three {\n  export function four() {}\n}\nenum Five { A }\n", vec!["interface One", "type Two", "namespace Three", "namespace Three/function four", "enum Five"]),
+        (
+            Language::Python,
+            "import os\n\n@wraps\ndef one(a):\n    return a\n\nclass Two:\n    \"\"\"Doc.\"\"\"\n\n    def three(self):\n        pass\n",
+            vec!["", "def one", "class Two", "class Two/def three"],
+        ),
+        (
+            Language::Go,
+            "package a\n\n// One does.\nfunc One() {}\n\ntype Two struct{}\n\nfunc (t *Two) Three(a int) {}\n",
+            vec!["", "func One", "type Two", "func (t *Two) Three"],
+        ),
+        (
+            Language::Java,
+            "package a;\n\n/** Doc. */\npublic class One {\n  int a;\n  One() {}\n  void two() {}\n  interface Three { void four(); }\n}\n",
+            vec![
+                "",
+                "class One",
+                "class One/constructor One",
+                "class One/method two",
+                "class One/interface Three",
+                "class One/interface Three/method four",
+            ],
+        ),
+        (
+            Language::JavaScript,
+            "import a from 'a';\n\nexport function one() {}\n\nexport const two = () => 1;\n\nclass Three { four() {} }\nconst five = 5;\n",
+            vec!["", "function one", "const two", "class Three", "class Three/method four", ""],
+        ),
+        (
+            Language::TypeScript,
+            "interface One { a: string }\nexport type Two = string;\nnamespace Three {\n  export function four() {}\n}\nenum Five { A }\n",
+            vec!["interface One", "type Two", "namespace Three", "namespace Three/function four", "enum Five"],
+        ),
         (Language::Tsx, "export const One = () => <b>x</b>;\n", vec!["const One"]),
-        (Language::C, "#ifndef A_H\n#define A_H\nstruct one { int a; };\nstatic char *two(int a) { return 0; }\ntypedef struct { int b; } three;\n#endif\n", vec!["", "struct one", "two", "typedef three", ""]),
+        (
+            Language::C,
+            "#ifndef A_H\n#define A_H\nstruct one { int a; };\nstatic char *two(int a) { return 0; }\ntypedef struct { int b; } three;\n#endif\n",
+            vec!["", "struct one", "two", "typedef three", ""],
+        ),
     ];
     for (language, text, wanted) in cases {
         let paths: Vec<String> = sketch(Format::Code(language), text).into_iter().map(|(.., path)| path).collect();
