@@ -27,6 +27,7 @@ mod readers;
 mod reads;
 mod record;
 mod removal;
+mod schedules;
 mod sources;
 mod standing;
 mod tenants;
