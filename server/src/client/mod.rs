@@ -17,6 +17,7 @@ mod jobs;
 mod keys;
 mod labels;
 pub(crate) mod output;
+mod plans;
 mod quarantine;
 mod search;
 mod sources;

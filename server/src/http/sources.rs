@@ -14,7 +14,7 @@ use catena_ingest::sync::{LastSync, NewSource, SourceChange};
 use catena_sources::{Credentials, SourceSpec};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::door::Caller;
@@ -338,7 +338,7 @@ pub(crate) async fn change(
     Ok(Body(SourceBody::of(written.value)?))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Deleting {
@@ -381,7 +381,7 @@ pub(crate) async fn delete(
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Syncing {
@@ -420,7 +420,7 @@ pub(crate) async fn sync(
     Ok(answer(&written.value))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct InState {

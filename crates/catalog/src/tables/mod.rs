@@ -28,6 +28,7 @@ mod readers;
 mod reads;
 mod record;
 mod removal;
+mod schedules;
 mod screenings;
 mod sources;
 mod standing;

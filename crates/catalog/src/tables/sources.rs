@@ -1,12 +1,12 @@
-//! Sources: how they are described, when they are looked at next, and what is known of their documents.
+//! Sources: how they are described, and what is known of their documents.
 //!
 //! Promises: a change of a source and its leaf are one transaction; whoever ends a look, or writes down what it found,
-//! is refused once a later look was begun; what is due is given to one claimant. Does not: open what is sealed, read
-//! what a description says, or show credentials to anybody.
+//! is refused once a later look was begun. Does not: open what is sealed, read what a description says, or show credentials
+//! to anybody.
 
 use catena_access::Scope;
 use catena_audit::Object;
-use catena_domain::{DocumentId, SourceName, TenantId, Timestamp};
+use catena_domain::{DocumentId, SourceName, TenantId};
 use catena_runtime::clock;
 
 use crate::Catalog;
@@ -15,9 +15,10 @@ use crate::model::{
     Deed, ItemChanges, ItemState, Page, SealedCredentials, SourceDescription, SourceItem, SourceRow, SourceState,
     Written,
 };
-use crate::store::{Connection, Reach, Row, in_task, sql, sql_of};
+use crate::store::{Connection, Row, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, json, long};
 use crate::tables::page::{self, Items as _};
+use crate::tables::schedules::schedule;
 use crate::tables::tenants;
 
 /// Most sources of a tenant.
@@ -298,61 +299,6 @@ impl Catalog {
         .await?;
         rows.iter().map(|row| Ok((state_of(&row.text("state")?)?, row.u64("count")?))).collect()
     }
-
-    /// Takes a source whose time has come, of whichever tenant, and puts its next time off until `then`, which its
-    /// claimant corrects. Of many that ask at once, one gets it.
-    pub async fn claim_due_source(&self, then: Timestamp) -> Result<Option<(TenantId, SourceName)>> {
-        let store = self.store.clone();
-        in_task(async move {
-            let mut tx = store.write(Reach::Installation).await?;
-            let row = sql_of(
-                "UPDATE source_schedules SET next_at = $2 WHERE (tenant, source) IN (
-                     SELECT tenant, source FROM source_schedules WHERE next_at <= $1
-                       AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
-                     ORDER BY next_at, tenant, source LIMIT 1)
-                 RETURNING tenant, source",
-                // Materialized, so that it is asked once.
-                "WITH due AS MATERIALIZED (
-                     SELECT tenant, source FROM source_schedules WHERE next_at <= $1
-                       AND tenant IN (SELECT tenant FROM tenants WHERE state = 'active')
-                     ORDER BY next_at, tenant, source LIMIT 1 FOR UPDATE SKIP LOCKED)
-                 UPDATE source_schedules SET next_at = $2 WHERE (tenant, source) IN (SELECT tenant, source FROM due)
-                 RETURNING tenant, source",
-            )
-            .bind(clock::now().0)
-            .bind(then.0)
-            .fetch_optional(tx.connection())
-            .await?;
-            let Some(row) = row else { return Ok(None) };
-            tx.commit().await?;
-            Ok(Some((row.name("tenant")?, row.name("source")?)))
-        })
-        .await
-    }
-
-    /// Every source that is looked at by itself, of whichever tenant, at most so many.
-    pub async fn scheduled_sources(&self, limit: usize) -> Result<Vec<(TenantId, SourceName)>> {
-        let mut tx = self.store.read(Reach::Installation).await?;
-        let rows = sql("SELECT tenant, source FROM source_schedules
-             WHERE tenant IN (SELECT tenant FROM tenants WHERE state = 'active') ORDER BY tenant, source LIMIT $1")
-        .bind(long(limit as u64))
-        .fetch_all(&mut tx)
-        .await?;
-        rows.iter().map(|row| Ok((row.name("tenant")?, row.name("source")?))).collect()
-    }
-
-    /// Says when a source is looked at next; never by itself without a time.
-    pub async fn schedule_source(&self, scope: &Scope, name: &SourceName, next_at: Option<Timestamp>) -> Result<()> {
-        let (store, tenant, name) = (self.store.clone(), scope.tenant().clone(), name.clone());
-        in_task(async move {
-            let mut tx = store.write(&tenant).await?;
-            if find(tx.connection(), &tenant, &name).await?.is_some() {
-                schedule(tx.connection(), &tenant, &name, next_at).await?;
-            }
-            tx.commit().await
-        })
-        .await
-    }
 }
 
 fn gone(name: &SourceName) -> CatalogError {
@@ -402,26 +348,6 @@ async fn forget(connection: &mut Connection, tenant: &TenantId, name: &SourceNam
     ] {
         forgotten.bind(tenant.as_str()).bind(name.as_str()).execute(&mut *connection).await?;
     }
-    Ok(())
-}
-
-async fn schedule(
-    connection: &mut Connection,
-    tenant: &TenantId,
-    name: &SourceName,
-    next_at: Option<Timestamp>,
-) -> Result<()> {
-    let statement = match next_at {
-        Some(next_at) => sql("INSERT INTO source_schedules (tenant, source, next_at) VALUES ($1, $2, $3)
-             ON CONFLICT (tenant, source) DO UPDATE SET next_at = excluded.next_at")
-        .bind(tenant.as_str())
-        .bind(name.as_str())
-        .bind(next_at.0),
-        None => sql("DELETE FROM source_schedules WHERE tenant = $1 AND source = $2")
-            .bind(tenant.as_str())
-            .bind(name.as_str()),
-    };
-    statement.execute(connection).await?;
     Ok(())
 }
 
