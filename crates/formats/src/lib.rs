@@ -16,7 +16,12 @@ pub struct Formats {}
 
 impl Formats {
     /// Reads `bytes`, which are of `format`. `charset` is what their sender says of their characters.
-    pub async fn read(&self, format: Format, _charset: Option<String>, bytes: Vec<u8>) -> Result<Reading, FormatError> {
+    pub async fn read(
+        &self,
+        format: Format,
+        _charset: Option<String>,
+        bytes: Vec<u8>,
+    ) -> Result<Reading, FormatError> {
         if !format.is_text() {
             return Err(FormatError::Unsupported { content_type: format.as_content_type() });
         }
