@@ -51,7 +51,7 @@ async fn crawl(client: &Client) -> Vec<(String, Reply)> {
             let body = json!({"query": query, "mode": mode, "top_k": 50});
             seen.push((format!("{mode} search for {query}"), client.search(&body).await));
         }
-        let body = json!({"query": query, "budget": {"tokens": 4_000}, "explain": true});
+        let body = json!({"query": query, "budget": {"tokens": 4_000}});
         seen.push((format!("context for {query}"), client.context(&body).await));
         let body = json!({"query": query, "document": DOCUMENT});
         seen.push((format!("explain {query}"), client.post(&client.path("explain"), &body).await));
