@@ -31,7 +31,8 @@ async fn what_waits_is_in_no_list_and_for_administrators_alone(on: On) {
     assert_eq!(catalog.version_text(&scope, &id("a"), VersionNo(1)).await.unwrap(), None);
     assert_eq!(catalog.documents(&scope, None, 10).await.unwrap().items, []);
     assert_eq!(catalog.deleted_documents(&scope, None, 10).await.unwrap().items, []);
-    assert_eq!(catalog.live_changes(&Scope::service(&tenant("acme")), Seq(0)).await.unwrap(), Default::default());
+    let live = catalog.live_changes(&Scope::service(&tenant("acme")), Seq(0)).await.unwrap();
+    assert!(live.documents.is_empty() && live.acls.is_empty());
     assert_eq!(catalog.current(&scope, &id("a")).await.unwrap(), None);
     let shown = catalog.suspect(&scope, &id("a")).await.unwrap().unwrap();
     assert_eq!((shown.bytes.as_slice(), shown.said.as_str()), (TEXT.as_bytes(), "{}"));
@@ -182,7 +183,7 @@ async fn of_a_purged_document_no_finding_is_left(on: On) {
         catalog.finish_purge(&scope, pending).await.unwrap();
     }
     let mut tx = catalog.store.read(&tenant("acme")).await.unwrap();
-    let left = crate::store::sql("SELECT count(*) AS count FROM screenings WHERE tenant = 'acme'");
+    let left = store::sql("SELECT count(*) AS count FROM screenings WHERE tenant = 'acme'");
     assert_eq!(left.fetch_one(&mut tx).await.unwrap().u64("count").unwrap(), 0);
     assert!(TABLES.iter().any(|table| table.name == "screenings"));
     let current = catalog.restorable(&scope, &id("a"), VersionNo(1)).await.unwrap();

@@ -12,7 +12,7 @@ use sqlx::AssertSqlSafe;
 
 /// Words that occur in what a tenant hands in, one for each place where such a thing is kept.
 const CANARIES: [&str; 11] = [
-    "qsuspect",
+    "qsuspected",
     "qallowed",
     "qtitle",
     "quri",
@@ -64,7 +64,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
     catalog.create_key(&scope, key, draft("key.create")).await.unwrap();
     request_import(catalog, &scope, "qimport").await;
     catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
-    let kept_back = suspect("qsuspect", "qsuspected text");
+    let kept_back = suspect("waits", "qsuspected text");
     catalog.keep_back(&scope, kept_back, Expect::Any, draft("document.put")).await.unwrap();
     catalog.put_firewall_policy(&scope, r#"{"allow": ["qallowed"]}"#.into(), draft("firewall.put")).await.unwrap();
     audit::ask(catalog, &scope).await;
