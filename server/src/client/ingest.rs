@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use catena_access::Acl;
+use catena_sources::folder::{self, Decided, Folder, FolderDocument, Why};
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
@@ -18,7 +19,6 @@ use serde_json::json;
 use super::Ended;
 use super::connection::{AtTenant, ClientError, Connection};
 use super::output::{Output, bar, clean, note, print};
-use crate::folder::{self, Decided, Folder, FolderDocument, Why};
 use crate::http::acl::AclBody;
 use crate::http::wire;
 
