@@ -19,11 +19,11 @@ use catena_catalog::{Expect, NewKey};
 use catena_domain::{ErrorKind, GroupName, KeyId, TenantId, UserName};
 use catena_ingest::{Freshness, Submission};
 use catena_runtime::environment;
+use catena_sources::folder::{self, Folder, FolderDocument};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::folder::{self, Folder, FolderDocument};
 
 const TENANT: &str = "tenant.toml";
 /// The file in the data folder that says that all was loaded, and what.
@@ -288,7 +288,7 @@ async fn put_document(app: &App, tenant: &TenantId, scope: &Scope, document: &Fo
             title: None,
             uri: Some(format!("https://docs.example/{tenant}/{}", document.id)),
             source: None,
-            attributes: document.attributes.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
+            attributes: document.attributes.clone(),
             // The disk's times differ from machine to machine.
             modified_at: None,
             acl: document.acl.clone(),

@@ -9,7 +9,6 @@ mod backup;
 mod client;
 mod demo;
 mod doctor;
-mod folder;
 mod http;
 mod mcp;
 mod models;

@@ -6,7 +6,7 @@ use catena_domain::ErrorKind;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// What the source is described by is not acceptable.
-    #[error("the source cannot be used: {reason}")]
+    #[error("{reason}")]
     Invalid {
         /// What is wrong, and what would be right.
         reason: String,

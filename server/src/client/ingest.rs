@@ -10,7 +10,11 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use catena_access::Acl;
+<<<<<<< HEAD
 use catena_text::Format;
+=======
+use catena_sources::folder::{self, Decided, Folder, FolderDocument, Why};
+>>>>>>> sources
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
@@ -21,7 +25,6 @@ use serde_json::json;
 use super::Ended;
 use super::connection::{AtTenant, ClientError, Connection};
 use super::output::{Output, bar, clean, note, print};
-use crate::folder::{self, Decided, Folder, FolderDocument, Why};
 use crate::http::acl::AclBody;
 use crate::http::wire;
 

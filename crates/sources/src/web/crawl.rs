@@ -26,7 +26,7 @@ use crate::{Event, FETCH_BYTES_MAX, Item};
 
 /// Most sitemaps, those that indexes name included.
 const SITEMAPS_MAX: usize = 1_000;
-/// How many pages that give no answer are put up with before the look ends.
+/// How many pages that give no answer are put up with before the look ends: of those that nobody knew, and in a row.
 const FAILURES_MAX: usize = 20;
 /// Addresses that are asked for at most, for each page that may be kept: redirects, pages that are gone, pages not to keep.
 const ASKED_PER_PAGE: usize = 4;
@@ -50,6 +50,8 @@ pub(super) struct Crawl<'a> {
     told: HashSet<String>,
     asked: usize,
     failures: Vec<String>,
+    /// Pages in a row that gave no answer.
+    silent: usize,
 }
 
 impl<'a> Crawl<'a> {
@@ -65,6 +67,7 @@ impl<'a> Crawl<'a> {
             told: HashSet::new(),
             asked: 0,
             failures: Vec::new(),
+            silent: 0,
         }
     }
 
@@ -167,7 +170,14 @@ impl<'a> Crawl<'a> {
         let old = self.old;
         let known = |url: &Url| old.pages.get(&address::name(url)).cloned();
         let name = address::name(&next.url);
-        match self.source.asking.ask(&next.url, Within::Bounds, known).await? {
+        let answer = self.source.asking.ask(&next.url, Within::Bounds, known).await?;
+        self.silent = if matches!(answer, Answer::Failed(_)) { self.silent + 1 } else { 0 };
+        if self.silent >= FAILURES_MAX {
+            let reason =
+                format!("{FAILURES_MAX} pages in a row gave no answer, and so the look ends; nothing counts as gone");
+            return Err(SourceError::unreachable(&self.source.place, reason));
+        }
+        match answer {
             Answer::Page(url, response) => self.page(&next, url, response).await,
             Answer::Unchanged(url) => match known(&url) {
                 Some(page) => self.as_it_was(&next, &url, page).await,

@@ -147,13 +147,14 @@ mod tests {
     #[test]
     fn the_longest_rule_wins_and_of_equal_ones_the_one_that_allows() {
         let robots = Robots::parse(
-            b"User-agent: *\nDisallow: /private/\nAllow: /private/open\nDisallow: /*.pdf$\nAllow: /same\nDisallow: /same\nDisallow:\n",
+            b"User-agent: *\nDisallow: /private/\nAllow: /private/open\nDisallow: /private/open/not\nDisallow: /*.pdf$\nAllow: /same\nDisallow: /same\nDisallow:\n",
         );
         for (path, allowed) in [
             ("/", true),
             ("/private/a", false),
             ("/private", true),
             ("/private/open/a", true),
+            ("/private/open/not", false),
             ("/a.pdf", false),
             ("/a.pdf?x", true),
             ("/same", true),

@@ -14,14 +14,14 @@ use crate::{access, credentials, hostile_files, open, rename, write};
 
 const PASSWORD: &str = "pass-word-7f3a";
 
-pub struct Git {
-    pub home: tempfile::TempDir,
-    pub server: Server,
+pub(crate) struct Git {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) server: Server,
     source: Box<dyn Source>,
     hour: u64,
 }
 
-pub fn git(work: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(work: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     command.arg("-C").arg(work).args(arguments);
     for (name, value) in [
@@ -103,7 +103,7 @@ async fn backend(root: PathBuf, request: Request) -> Response {
     response
 }
 
-pub async fn place() -> Git {
+pub(crate) async fn place() -> Git {
     let home = tempfile::tempdir().unwrap();
     let work = work(&home);
     std::fs::create_dir_all(&work).unwrap();

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use catena_sources::spec::GitSpec;
 use catena_sources::{AccessSpec, Coverage, Fetch, Source, SourceError, SourceSpec, Surroundings};
 
+use futures::StreamExt as _;
+
 use crate::git::{git, place};
+use crate::http::Server;
 use crate::suite::{look, try_look};
 use crate::{credentials, open, write};
 
@@ -169,6 +172,42 @@ async fn a_lock_that_a_killed_process_left_stops_nothing() {
     }
     local.commit(&[("b.md", "b")]);
     assert_eq!(look(source.as_ref()).await.found.len(), 2);
+}
+
+/// Processes of this machine that were started with a word among their arguments.
+fn processes(word: &str) -> usize {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
+}
+
+#[tokio::test]
+async fn a_look_that_nobody_waits_for_ends_its_git_and_what_that_started() {
+    let server = Server::start_slow(|_| Box::pin(std::future::pending())).await;
+    let home = tempfile::tempdir().unwrap();
+    let surroundings = Surroundings {
+        hosts: vec![format!("127.0.0.1:{}", server.port)],
+        mirror: Some(home.path().join("mirror")),
+        ..Surroundings::default()
+    };
+    let spec = GitSpec { url: server.url("/never.git"), ..GitSpec::default() };
+    let source = open(&SourceSpec::Git(spec), &credentials(&[]), &surroundings);
+    let mut events = source.look(None);
+    let word = format!("127.0.0.1:{}/never.git", server.port);
+    let wait = |until: fn(usize) -> bool| {
+        let word = word.clone();
+        async move {
+            while !until(processes(&word)) {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::select! {
+        event = events.next() => panic!("{event:?}"),
+        () = wait(|count| count > 1) => {}
+    }
+    drop(events);
+    tokio::time::timeout(std::time::Duration::from_secs(20), wait(|count| count == 0)).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One suite for every source, each over a real place: a folder of the disk, a repository behind a web server, a web site,
 //! a bucket that speaks S3, and the memory that other tests use.
 
+mod descriptions;
 mod folder;
 mod folder_rules;
 mod git;
@@ -21,40 +22,40 @@ use std::time::{Duration, SystemTime};
 use catena_sources::{AccessSpec, Credentials, Source, SourceSpec, Surroundings};
 
 /// Rules of the suite, in the form of a description.
-pub fn access(from_documents: bool) -> AccessSpec {
+pub(crate) fn access(from_documents: bool) -> AccessSpec {
     let rules = suite::RULES
         .iter()
         .map(|(path, allow)| serde_json::from_value(serde_json::json!({"path": path, "allow": allow})).unwrap());
     AccessSpec { rules: rules.collect(), from_file: false, from_documents }
 }
 
-pub fn open(spec: &SourceSpec, credentials: &Credentials, surroundings: &Surroundings) -> Box<dyn Source> {
+pub(crate) fn open(spec: &SourceSpec, credentials: &Credentials, surroundings: &Surroundings) -> Box<dyn Source> {
     // Through the wire's form, so that what is described is what is opened.
     let spec: SourceSpec = serde_json::from_value(serde_json::to_value(spec).unwrap()).unwrap();
     catena_sources::open(&spec, credentials, surroundings).unwrap()
 }
 
-pub fn credentials(secrets: &[(&str, &str)]) -> Credentials {
+pub(crate) fn credentials(secrets: &[(&str, &str)]) -> Credentials {
     let secrets: BTreeMap<String, String> =
         secrets.iter().map(|&(name, secret)| (name.to_owned(), secret.to_owned())).collect();
     Credentials::new(secrets)
 }
 
 /// Writes a file that was changed at a time of its own, long ago.
-pub fn write(path: &Path, bytes: &[u8], hour: u64) {
+pub(crate) fn write(path: &Path, bytes: &[u8], hour: u64) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + hour * 3_600);
     fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
 }
 
-pub fn rename(top: &Path, from: &str, to: &str) {
+pub(crate) fn rename(top: &Path, from: &str, to: &str) {
     fs::create_dir_all(top.join(to).parent().unwrap()).unwrap();
     fs::rename(top.join(from), top.join(to)).unwrap();
 }
 
 /// Names that are none for a document, in a folder.
-pub fn hostile_files(top: &Path) {
+pub(crate) fn hostile_files(top: &Path) {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::symlink;
     let bidi = "evil\u{202E}dm.md".to_owned();

@@ -7,7 +7,7 @@ use catena_sources::{Access, Coverage, Cursor, Event, Fetch, Item, Source, Sourc
 use futures::StreamExt;
 
 /// A real place with a source over it, which the suite changes and looks at.
-pub trait Place {
+pub(crate) trait Place {
     /// Whether looks can begin at a cursor.
     const HAS_CURSOR: bool;
     /// Whether the source itself says that a document was moved.
@@ -38,18 +38,18 @@ pub trait Place {
     }
 }
 
-pub const RULES: [(&str, &[&str]); 2] = [("**/open/**", &["everyone"]), ("**/open/eng/**", &["group:eng"])];
+pub(crate) const RULES: [(&str, &[&str]); 2] = [("**/open/**", &["everyone"]), ("**/open/eng/**", &["group:eng"])];
 
 /// A look with its end, or what it broke off with.
-pub struct Look {
-    pub found: BTreeMap<String, Item>,
-    pub gone: BTreeSet<String>,
-    pub skipped: Vec<String>,
-    pub coverage: Coverage,
-    pub cursor: Option<Cursor>,
+pub(crate) struct Look {
+    pub(crate) found: BTreeMap<String, Item>,
+    pub(crate) gone: BTreeSet<String>,
+    pub(crate) skipped: Vec<String>,
+    pub(crate) coverage: Coverage,
+    pub(crate) cursor: Option<Cursor>,
 }
 
-pub async fn try_look(source: &dyn Source, since: Option<Cursor>) -> Result<Look, SourceError> {
+pub(crate) async fn try_look(source: &dyn Source, since: Option<Cursor>) -> Result<Look, SourceError> {
     let mut look = Look {
         found: BTreeMap::new(),
         gone: BTreeSet::new(),
@@ -83,7 +83,7 @@ pub async fn try_look(source: &dyn Source, since: Option<Cursor>) -> Result<Look
     panic!("the look ended without an end and without an error");
 }
 
-pub async fn look(source: &dyn Source) -> Look {
+pub(crate) async fn look(source: &dyn Source) -> Look {
     try_look(source, None).await.unwrap()
 }
 
@@ -105,7 +105,7 @@ fn filled<P: Place>(mut place: P) -> P {
     place
 }
 
-pub async fn a_look_finds_everything_and_a_fetch_gives_its_bytes<P: Place>(place: P) {
+pub(crate) async fn a_look_finds_everything_and_a_fetch_gives_its_bytes<P: Place>(place: P) {
     let place = filled(place);
     let look = look(place.source()).await;
     let ids: Vec<&String> = look.found.keys().collect();
@@ -118,7 +118,7 @@ pub async fn a_look_finds_everything_and_a_fetch_gives_its_bytes<P: Place>(place
     assert_eq!(bytes(place.source(), &look.found[&place.id("deep/über (1).md")]).await, "# Über\n".as_bytes());
 }
 
-pub async fn a_tag_stays_while_the_bytes_stay_and_changes_with_them<P: Place>(place: P) {
+pub(crate) async fn a_tag_stays_while_the_bytes_stay_and_changes_with_them<P: Place>(place: P) {
     let mut place = filled(place);
     let first = look(place.source()).await;
     let second = look(place.source()).await;
@@ -135,7 +135,7 @@ pub async fn a_tag_stays_while_the_bytes_stay_and_changes_with_them<P: Place>(pl
     assert_eq!(bytes(place.source(), &third.found[&a]).await, b"# B\n");
 }
 
-pub async fn what_was_fetched_already_is_not_sent_again<P: Place>(place: P) {
+pub(crate) async fn what_was_fetched_already_is_not_sent_again<P: Place>(place: P) {
     let mut place = filled(place);
     let first = look(place.source()).await;
     let item = &first.found[&place.id("a.md")];
@@ -148,7 +148,7 @@ pub async fn what_was_fetched_already_is_not_sent_again<P: Place>(place: P) {
     assert!(matches!(changed, Fetch::Document { fetched, .. } if fetched.bytes == b"# B\n"));
 }
 
-pub async fn what_is_deleted_is_gone_from_the_next_look_and_the_next_fetch<P: Place>(place: P) {
+pub(crate) async fn what_is_deleted_is_gone_from_the_next_look_and_the_next_fetch<P: Place>(place: P) {
     let mut place = filled(place);
     let first = look(place.source()).await;
     place.remove("a.md");
@@ -166,7 +166,7 @@ pub async fn what_is_deleted_is_gone_from_the_next_look_and_the_next_fetch<P: Pl
     }
 }
 
-pub async fn what_is_moved_is_found_at_its_new_place_alone<P: Place>(place: P) {
+pub(crate) async fn what_is_moved_is_found_at_its_new_place_alone<P: Place>(place: P) {
     let mut place = filled(place);
     let first = look(place.source()).await;
     place.rename("a.md", "moved/c.md");
@@ -182,7 +182,7 @@ pub async fn what_is_moved_is_found_at_its_new_place_alone<P: Place>(place: P) {
     }
 }
 
-pub async fn a_look_since_a_cursor_tells_only_what_changed<P: Place>(place: P) {
+pub(crate) async fn a_look_since_a_cursor_tells_only_what_changed<P: Place>(place: P) {
     let mut place = filled(place);
     let first = look(place.source()).await;
     place.put("new.md", b"# New\n");
@@ -204,7 +204,7 @@ pub async fn a_look_since_a_cursor_tells_only_what_changed<P: Place>(place: P) {
     assert_eq!((strange.coverage, strange.found.len()), (Coverage::Everything, 4));
 }
 
-pub async fn a_look_that_sees_only_a_part_ends_with_an_error<P: Place>(place: P) {
+pub(crate) async fn a_look_that_sees_only_a_part_ends_with_an_error<P: Place>(place: P) {
     let mut place = filled(place);
     let before = look(place.source()).await;
     place.damage();
@@ -218,7 +218,7 @@ pub async fn a_look_that_sees_only_a_part_ends_with_an_error<P: Place>(place: P)
     assert_eq!(after.found.keys().collect::<Vec<_>>(), before.found.keys().collect::<Vec<_>>());
 }
 
-pub async fn who_may_read_is_stated_or_unstated_or_unreadable_and_never_guessed<P: Place>(mut place: P) {
+pub(crate) async fn who_may_read_is_stated_or_unstated_or_unreadable_and_never_guessed<P: Place>(mut place: P) {
     place.put("closed.txt", b"x");
     place.put("x/open/a.txt", b"x");
     place.put("x/open/eng/b.txt", b"x");
@@ -247,7 +247,7 @@ pub async fn who_may_read_is_stated_or_unstated_or_unreadable_and_never_guessed<
     }
 }
 
-pub async fn names_that_are_none_are_skipped_and_never_become_documents<P: Place>(place: P) {
+pub(crate) async fn names_that_are_none_are_skipped_and_never_become_documents<P: Place>(place: P) {
     let mut place = filled(place);
     place.put_hostile_names();
     place.publish();
@@ -257,7 +257,7 @@ pub async fn names_that_are_none_are_skipped_and_never_become_documents<P: Place
     assert_eq!(look.found.keys().collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
 }
 
-pub async fn ids_and_tags_are_the_same_for_a_source_that_is_opened_again<P: Place>(place: P) {
+pub(crate) async fn ids_and_tags_are_the_same_for_a_source_that_is_opened_again<P: Place>(place: P) {
     let place = filled(place);
     let first = look(place.source()).await;
     let again = place.again();
@@ -274,7 +274,7 @@ pub async fn ids_and_tags_are_the_same_for_a_source_that_is_opened_again<P: Plac
     assert_eq!(bytes(place.again().as_ref(), item).await, b"# A\n");
 }
 
-pub async fn nothing_secret_is_shown<P: Place>(place: P) {
+pub(crate) async fn nothing_secret_is_shown<P: Place>(place: P) {
     let mut place = filled(place);
     let secrets = place.secrets();
     let shows = |text: String| {

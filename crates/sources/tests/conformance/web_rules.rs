@@ -263,17 +263,34 @@ async fn pages_of_one_site_are_asked_for_one_after_the_other_with_time_between()
 
 #[tokio::test]
 async fn credentials_stay_at_the_site_that_they_are_for() {
-    let other = Site::of(&[("/", page(&[]))]).await;
+    let other =
+        Site::of(&[("/", page(&[])), ("/robots.txt", Response::new(200, "User-agent: *\nDisallow: /closed"))]).await;
     let target = other.server.url("/");
-    let site = Site::of(&[("/", page(&[&target]))]).await;
+    let away = Response::new(302, "").with("location", &other.server.url("/robots.txt"));
+    let site = Site::of(&[("/", page(&[&target, "/closed"])), ("/robots.txt", away)]).await;
     let surroundings = Surroundings { hosts: vec!["127.0.0.1".to_owned()], ..Surroundings::default() };
-    let spec = WebSpec { hosts: vec!["127.0.0.1".to_owned()], ..site.spec() };
     let secrets = credentials(&[("token", "s3cret")]);
-    let source = open(&SourceSpec::Web(spec.clone()), &secrets, &surroundings);
-    assert_eq!(look(source.as_ref()).await.found.len(), 1);
+    let source = open(&SourceSpec::Web(site.spec()), &secrets, &surroundings);
+    assert_eq!(site.paths(&look(source.as_ref()).await), ["/"]);
     assert!(site.server.asked().iter().all(|request| request.header("authorization") == "Bearer s3cret"));
-    assert!(other.server.asked().is_empty(), "another port is another site");
+    let asked = other.server.asked();
+    assert_eq!(asked.len(), 1, "only its robots.txt was asked for: another port is another site");
+    assert_eq!(asked[0].header("authorization"), "");
     let elsewhere = WebSpec { start: vec!["http://docs.example.org/".to_owned()], ..WebSpec::default() };
     let refused = catena_sources::open(&SourceSpec::Web(elsewhere), &secrets, &Surroundings::default());
     assert!(refused.map(|_| ()).unwrap_err().to_string().contains("in clear"));
+}
+
+#[tokio::test]
+async fn a_site_that_has_fallen_silent_is_not_asked_for_every_page_it_had() {
+    let paths: Vec<String> = (0..40).map(|at| format!("/{at}")).collect();
+    let links: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let mut routes = vec![("/", page(&links))];
+    routes.extend(links.iter().map(|&path| (path, page(&[]))));
+    let site = Site::of(&routes).await;
+    let source = site.source(site.spec());
+    assert_eq!(look(source.as_ref()).await.found.len(), 41);
+    links.iter().for_each(|path| site.set(path, Response::new(503, "")));
+    let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err().to_string();
+    assert!(error.contains("nothing counts as gone"), "{error}");
 }
