@@ -1,10 +1,10 @@
 //! Blocks to chunks: the spans that are embedded, searched, filtered and cited.
 //!
 //! Promises, for a measure that is about additive over text parted at whitespace: chunks are in order, do not overlap,
-//! and together hold every byte that is not whitespace, and that a reader sees, exactly once; each lies on character borders, is not empty, is at
-//! most `max_bytes` long, and fits the window together with its breadcrumb unless it is a single character. Cuts are
-//! made at the best border that is near: section, block, line or list item, sentence, word, character. A change inside
-//! one section leaves the chunks of the others as they were.
+//! and together hold every byte that is not whitespace, and that a reader sees, exactly once; each lies on character
+//! borders, is not empty, is at most `max_bytes` long, and fits the window together with its breadcrumb unless it is a
+//! single character. Cuts are made at the best border that is near: section, block, line or list item, sentence, word,
+//! character. A change inside one section leaves the chunks of the others as they were.
 //!
 //! Does not: overlap chunks, repeat text, or know what a token is; the measure does.
 

@@ -1,8 +1,9 @@
 //! What a text is made of: blocks in order, each under its headings.
 //!
 //! Promises: blocks are in order, do not overlap, lie on character borders and hold something to read; headings are
-//! short and few, so a hostile document cannot multiply its own size; what nobody sees is a block of its own. Does not: promise to cover every byte (what no
-//! block claims, such as link definitions, the chunker takes as a paragraph), or keep inline markup.
+//! short and few, so a hostile document cannot multiply its own size; what nobody sees is a block of its own. Does not:
+//! promise to cover every byte (what no block claims, such as link definitions, the chunker takes as a paragraph), or
+//! keep inline markup.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -91,6 +91,37 @@ fn growing(bytes: usize, part: impl Fn(usize) -> String) -> String {
 
 /// Texts that hurt parsers, each about `bytes` long.
 pub(super) fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
+    let mut texts = hostile_markdown(bytes);
+    texts.extend(hostile_structure(bytes));
+    texts
+}
+
+/// Texts that hurt parsers of other formats than Markdown.
+fn hostile_structure(bytes: usize) -> Vec<(&'static str, String)> {
+    let of = |unit: &str| unit.repeat(bytes / unit.len() + 1);
+    vec![
+        ("comments", of("a <!-- b --> ")),
+        ("comment blocks", of("<!-- a -->\nb\n\n")),
+        ("scripts", of("<script>")),
+        ("tables of equals signs", of("== ==\na\n\nb\n")),
+        ("titles with marks", of("a\n====\n")),
+        ("directives", of(".. note::\n")),
+        ("explicit comments", of(".. a\n")),
+        ("delimiters", of("----\n")),
+        ("descriptions", of("[a]\n")),
+        ("items that go on", of("* a\n+\n")),
+        ("nested code", format!("{}{}", "fn a() { ".repeat(bytes / 20), "} ".repeat(bytes / 20))),
+        ("open braces", of("{")),
+        ("open parentheses", of("f(")),
+        ("classes", growing(bytes, |n| format!("{}class A:\n", " ".repeat(n % 200)))),
+        ("small functions", of("fn a() {}\n")),
+        ("quotation marks", of("\"'`")),
+        ("type arguments", of("a<b<")),
+        ("conditions", of("#if A\n")),
+    ]
+}
+
+fn hostile_markdown(bytes: usize) -> Vec<(&'static str, String)> {
     let of = |unit: &str| unit.repeat(bytes / unit.len() + 1);
     vec![
         ("one word", of("x")),
@@ -147,24 +178,6 @@ pub(super) fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
         ("full stops and brackets", format!("A{}", of(".(("))),
         ("a full stop and brackets", format!("A.{}", of("("))),
         ("a full stop and digits", format!("A. {}", of("1 "))),
-        ("comments", of("a <!-- b --> ")),
-        ("comment blocks", of("<!-- a -->\nb\n\n")),
-        ("scripts", of("<script>")),
-        ("tables of equals signs", of("== ==\na\n\nb\n")),
-        ("titles with marks", of("a\n====\n")),
-        ("directives", of(".. note::\n")),
-        ("explicit comments", of(".. a\n")),
-        ("delimiters", of("----\n")),
-        ("descriptions", of("[a]\n")),
-        ("items that go on", of("* a\n+\n")),
-        ("nested code", format!("{}{}", "fn a() { ".repeat(bytes / 20), "} ".repeat(bytes / 20))),
-        ("open braces", of("{")),
-        ("open parentheses", of("f(")),
-        ("classes", growing(bytes, |n| format!("{}class A:\n", " ".repeat(n % 200)))),
-        ("small functions", of("fn a() {}\n")),
-        ("quotation marks", of("\"'`")),
-        ("type arguments", of("a<b<")),
-        ("conditions", of("#if A\n")),
         ("invisible marks", format!("a{}", of("\u{200B}"))),
     ]
 }
