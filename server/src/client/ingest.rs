@@ -10,11 +10,8 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use catena_access::Acl;
-<<<<<<< HEAD
 use catena_text::Format;
-=======
 use catena_sources::folder::{self, Decided, Folder, FolderDocument, Why};
->>>>>>> sources
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
