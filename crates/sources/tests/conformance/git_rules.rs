@@ -213,7 +213,7 @@ async fn a_look_that_nobody_waits_for_ends_its_git_and_what_that_started() {
 #[tokio::test]
 async fn wrong_credentials_are_a_refusal_and_repositories_that_are_not_allowed_are_none() {
     let place = place().await;
-    let spec = GitSpec { url: place.server.url("/work/.git"), ..GitSpec::default() };
+    let spec = GitSpec { url: place.server.url("/origin/.git"), ..GitSpec::default() };
     let surroundings = Surroundings {
         hosts: vec![format!("127.0.0.1:{}", place.server.port)],
         mirror: Some(place.home.path().join("other")),
@@ -231,7 +231,7 @@ async fn wrong_credentials_are_a_refusal_and_repositories_that_are_not_allowed_a
     };
     let closed = Surroundings { mirror: surroundings.mirror.clone(), ..Surroundings::default() };
     assert!(matches!(refuse(spec, &closed), SourceError::Refused { .. }));
-    let path = place.home.path().join("served/work").display().to_string();
+    let path = place.home.path().join("served/origin").display().to_string();
     assert!(Path::new(&path).is_dir());
     assert!(matches!(refuse(GitSpec { url: path, ..GitSpec::default() }, &closed), SourceError::Refused { .. }));
     for url in [
