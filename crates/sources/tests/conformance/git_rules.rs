@@ -194,20 +194,23 @@ async fn a_look_that_nobody_waits_for_ends_its_git_and_what_that_started() {
     let source = open(&SourceSpec::Git(spec), &credentials(&[]), &surroundings);
     let mut events = source.look(None);
     let word = format!("127.0.0.1:{}/never.git", server.port);
-    let wait = |until: fn(usize) -> bool| {
-        let word = word.clone();
-        async move {
-            while !until(processes(&word)) {
-                tokio::task::yield_now().await;
-            }
+    let until_asked = async {
+        while server.asked().is_empty() {
+            tokio::task::yield_now().await;
         }
     };
     tokio::select! {
         event = events.next() => panic!("{event:?}"),
-        () = wait(|count| count > 1) => {}
+        () = until_asked => {}
     }
+    assert!(processes(&word) > 1, "git has a program of its own for http");
     drop(events);
-    tokio::time::timeout(std::time::Duration::from_secs(20), wait(|count| count == 0)).await.unwrap();
+    let until_gone = async {
+        while processes(&word) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), until_gone).await.unwrap();
 }
 
 #[tokio::test]
