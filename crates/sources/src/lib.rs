@@ -127,6 +127,7 @@ pub struct Fetched {
 
 /// What became of a document between the look and the fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes in, and few are there at once")]
 pub enum Fetch {
     /// It is there. The tag is the one that belongs to these bytes.
     Document {

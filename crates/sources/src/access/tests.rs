@@ -1,3 +1,5 @@
+//! Who decides for a document, and what becomes of statements that cannot be read.
+
 use super::*;
 use catena_access::Acl;
 use proptest::prelude::*;

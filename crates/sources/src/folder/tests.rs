@@ -1,3 +1,5 @@
+//! Folders as the command line and the demo read them.
+
 use super::*;
 
 fn ids(folder: &Folder) -> Vec<&str> {

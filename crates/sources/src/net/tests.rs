@@ -1,3 +1,5 @@
+//! What can be reached, against addresses, names that change their meaning, and answers that lead elsewhere.
+
 use super::*;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

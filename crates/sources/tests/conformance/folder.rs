@@ -1,3 +1,5 @@
+//! A folder of the disk.
+
 use std::path::PathBuf;
 use std::process::Command;
 

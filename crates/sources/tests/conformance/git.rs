@@ -39,11 +39,11 @@ pub(crate) fn git(work: &Path, arguments: &[&str]) -> String {
 }
 
 fn work(home: &tempfile::TempDir) -> PathBuf {
-    home.path().join("served/work")
+    home.path().join("served/origin")
 }
 
 fn source(home: &tempfile::TempDir, server: &Server) -> Box<dyn Source> {
-    let spec = GitSpec { url: server.url("/work/.git"), access: access(true), ..GitSpec::default() };
+    let spec = GitSpec { url: server.url("/origin/.git"), access: access(true), ..GitSpec::default() };
     let surroundings = Surroundings {
         hosts: vec![format!("127.0.0.1:{}", server.port)],
         mirror: Some(home.path().join("mirror")),

@@ -194,26 +194,29 @@ async fn a_look_that_nobody_waits_for_ends_its_git_and_what_that_started() {
     let source = open(&SourceSpec::Git(spec), &credentials(&[]), &surroundings);
     let mut events = source.look(None);
     let word = format!("127.0.0.1:{}/never.git", server.port);
-    let wait = |until: fn(usize) -> bool| {
-        let word = word.clone();
-        async move {
-            while !until(processes(&word)) {
-                tokio::task::yield_now().await;
-            }
+    let until_asked = async {
+        while server.asked().is_empty() {
+            tokio::task::yield_now().await;
         }
     };
     tokio::select! {
         event = events.next() => panic!("{event:?}"),
-        () = wait(|count| count > 1) => {}
+        () = until_asked => {}
     }
+    assert!(processes(&word) > 1, "git has a program of its own for http");
     drop(events);
-    tokio::time::timeout(std::time::Duration::from_secs(20), wait(|count| count == 0)).await.unwrap();
+    let until_gone = async {
+        while processes(&word) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), until_gone).await.unwrap();
 }
 
 #[tokio::test]
 async fn wrong_credentials_are_a_refusal_and_repositories_that_are_not_allowed_are_none() {
     let place = place().await;
-    let spec = GitSpec { url: place.server.url("/work/.git"), ..GitSpec::default() };
+    let spec = GitSpec { url: place.server.url("/origin/.git"), ..GitSpec::default() };
     let surroundings = Surroundings {
         hosts: vec![format!("127.0.0.1:{}", place.server.port)],
         mirror: Some(place.home.path().join("other")),
@@ -231,7 +234,7 @@ async fn wrong_credentials_are_a_refusal_and_repositories_that_are_not_allowed_a
     };
     let closed = Surroundings { mirror: surroundings.mirror.clone(), ..Surroundings::default() };
     assert!(matches!(refuse(spec, &closed), SourceError::Refused { .. }));
-    let path = place.home.path().join("served/work").display().to_string();
+    let path = place.home.path().join("served/origin").display().to_string();
     assert!(Path::new(&path).is_dir());
     assert!(matches!(refuse(GitSpec { url: path, ..GitSpec::default() }, &closed), SourceError::Refused { .. }));
     for url in [

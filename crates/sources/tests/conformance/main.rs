@@ -1,6 +1,8 @@
 //! One suite for every source, each over a real place: a folder of the disk, a repository behind a web server, a web site,
 //! a bucket that speaks S3, and the memory that other tests use.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod descriptions;
 mod folder;
 mod folder_rules;

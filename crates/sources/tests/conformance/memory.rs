@@ -1,3 +1,5 @@
+//! The source in memory that other tests use, with and without a cursor.
+
 use catena_sources::memory::{Memory, MemoryDocument};
 use catena_sources::{Access, Source};
 

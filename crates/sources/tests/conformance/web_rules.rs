@@ -256,9 +256,9 @@ async fn bounds_hold_and_a_larger_site_is_an_error_and_no_part_of_it() {
 async fn pages_of_one_site_are_asked_for_one_after_the_other_with_time_between() {
     let site = Site::of(&[("/", page(&["/a", "/b"])), ("/a", page(&[])), ("/b", page(&[]))]).await;
     let source = site.source(WebSpec { delay_ms: 60, ..site.spec() });
-    let began = std::time::Instant::now();
+    let began = catena_runtime::clock::Stopwatch::start();
     assert_eq!(look(source.as_ref()).await.found.len(), 3);
-    assert!(began.elapsed().as_millis() >= 180, "robots.txt and three pages have three pauses between them");
+    assert!(began.elapsed_ms() >= 180.0, "robots.txt and three pages have three pauses between them");
 }
 
 #[tokio::test]
