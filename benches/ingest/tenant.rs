@@ -57,7 +57,8 @@ impl Tenant {
 
     /// Makes the folder a source that everyone may read.
     pub(crate) async fn add_folder(&self, folder: &Path) -> anyhow::Result<()> {
-        let spec = json!({ "kind": "folder", "path": folder, "access": { "rules": [{ "path": "**", "allow": ["everyone"] }] } });
+        let rules = json!([{ "path": "**", "allow": ["everyone"] }]);
+        let spec = json!({ "kind": "folder", "path": folder, "access": { "rules": rules } });
         // What is measured is the change, not the guard.
         let guards = json!({ "deletes_max_share": 1.0 });
         let body = json!({ "name": "site", "spec": spec, "guards": guards });

@@ -270,7 +270,8 @@ fn open(arguments: &Arguments, catalog: &Catalog) -> anyhow::Result<Ingest> {
     let index = Arc::new(Index::new(arguments.data.join(INDEX_FOLDER), open_tenants));
     let writes = Compute::start(workers, "writes", Priority::Foreground)?;
     let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
-    let ingest = Ingest::new(catalog.clone(), embedder, Formats::start(workers, writes.clone())?, index, writes, merges);
+    let ingest =
+        Ingest::new(catalog.clone(), embedder, Formats::start(workers, writes.clone())?, index, writes, merges);
     ingest.allow_sources(arguments.surroundings()?, arguments.data.join(SOURCES_FOLDER));
     Ok(ingest)
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use catena_access::{Attributes, Scope};
 use catena_catalog::{
-    Change,     CatalogError, Claimed, Count, Deed, Expect, Job, JobFailure, JobItem, JobKind, NewJob, NewJobItem, Tally, Written,
-    acl_of, acl_text,
+    CatalogError, Change, Claimed, Count, Deed, Expect, Job, JobFailure, JobItem, JobKind, NewJob, NewJobItem, Tally,
+    Written, acl_of, acl_text,
 };
 use catena_domain::{DocumentId, ErrorKind, JobId, Timestamp};
 use catena_runtime::clock;
@@ -152,7 +152,10 @@ fn unpacked(item: &JobItem) -> Option<ImportChange> {
 
 /// What became of a line.
 enum Outcome {
-    Done { chunks: u64, tokens: u64 },
+    Done {
+        chunks: u64,
+        tokens: u64,
+    },
     Failed(String),
     /// It was handed in and waits in the firewall's quarantine.
     KeptBack,

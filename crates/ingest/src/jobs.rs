@@ -122,7 +122,9 @@ impl Ingest {
         };
         match finished {
             // The job goes with its tenant, or another worker has it.
-            Ok(()) | Err(IngestError::Catalog(CatalogError::TenantGone { .. } | CatalogError::LeaseLost { .. })) => Ok(true),
+            Ok(()) | Err(IngestError::Catalog(CatalogError::TenantGone { .. } | CatalogError::LeaseLost { .. })) => {
+                Ok(true)
+            }
             Err(error) => Err(error),
         }
     }

@@ -28,7 +28,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use catena_access::Scope;
-use catena_catalog::{Catalog, CatalogError, Change, Changed, Chunking, Deed, Expect, PutOutcome, WorkerReach, Written};
+use catena_catalog::{
+    Catalog, CatalogError, Change, Changed, Chunking, Deed, Expect, PutOutcome, WorkerReach, Written,
+};
 use catena_domain::{DocumentId, RecipeId, TenantId};
 use catena_embedding::Embedder;
 use catena_formats::Formats;

@@ -104,18 +104,8 @@ const KNOWN: [Known; 21] = [
         &["jsonl", "ndjson"],
     ),
     known(Format::Pdf, "application/pdf", &["application/x-pdf"], &["pdf"]),
-    known(
-        Format::Docx,
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        &[],
-        &["docx"],
-    ),
-    known(
-        Format::Pptx,
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        &[],
-        &["pptx"],
-    ),
+    known(Format::Docx, "application/vnd.openxmlformats-officedocument.wordprocessingml.document", &[], &["docx"]),
+    known(Format::Pptx, "application/vnd.openxmlformats-officedocument.presentationml.presentation", &[], &["pptx"]),
     known(Format::Xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &[], &["xlsx"]),
     known(Format::Email, "message/rfc822", &[], &["eml"]),
 ];
@@ -132,9 +122,11 @@ impl Format {
         let names = |known: &&Known| {
             [known.content_type].iter().chain(known.others).any(|name| essence.eq_ignore_ascii_case(name))
         };
-        KNOWN.iter().find(names).map(|known| known.format).ok_or_else(|| TextError::UnsupportedContentType {
-            content_type: shortened(content_type),
-        })
+        KNOWN
+            .iter()
+            .find(names)
+            .map(|known| known.format)
+            .ok_or_else(|| TextError::UnsupportedContentType { content_type: shortened(content_type) })
     }
 
     /// The format that a path's ending names, or none.
@@ -159,10 +151,7 @@ impl Format {
     /// makes Markdown.
     #[must_use]
     pub fn is_text(self) -> bool {
-        matches!(
-            self,
-            Self::Markdown | Self::PlainText | Self::ReStructuredText | Self::AsciiDoc | Self::Code(_)
-        )
+        matches!(self, Self::Markdown | Self::PlainText | Self::ReStructuredText | Self::AsciiDoc | Self::Code(_))
     }
 
     /// The character set that a `Content-Type` names, if it names one.

@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
-use crate::http::{DOCUMENT_REQUEST_BYTES, ENVELOPE_BYTES};
 use crate::http::door::Caller;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::wire::Place;
+use crate::http::{DOCUMENT_REQUEST_BYTES, ENVELOPE_BYTES};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

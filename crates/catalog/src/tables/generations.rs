@@ -10,8 +10,8 @@ use crate::error::{CatalogError, Result};
 use crate::model::{Answering, Chunking, Cuttings, Deed, GenerationRow, GenerationState, Written};
 use crate::store::{Connection, Row, in_task, sql};
 use crate::tables::codec::{corrupt, json};
-use crate::tables::tenants::{gone, statistics_of};
 use crate::tables::tenants;
+use crate::tables::tenants::{gone, statistics_of};
 
 impl Catalog {
     /// The tenant's generations, the oldest first.

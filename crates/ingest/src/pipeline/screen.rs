@@ -19,7 +19,8 @@ use super::{Put, Submission};
 use crate::{IngestError, Shared};
 
 /// What is told of a document that waits.
-pub(crate) const KEPT_BACK: &str = "the firewall keeps it back; an administrator releases or rejects it (`catena firewall quarantine`)";
+pub(crate) const KEPT_BACK: &str =
+    "the firewall keeps it back; an administrator releases or rejects it (`catena firewall quarantine`)";
 
 /// What is said about a document, as far as it is looked through.
 #[derive(Debug, Clone)]
