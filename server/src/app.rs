@@ -65,7 +65,8 @@ impl App {
         let behind = Compute::start(settings.workers, "writes", Priority::Foreground)?;
         let merges = Compute::start(NonZeroUsize::MIN, "merges", Priority::Background)?;
         let index = Arc::new(Index::new(settings.data.join(INDEX_FOLDER), settings.open_limits()));
-        let ingest = Ingest::new(catalog.clone(), embedder.clone(), Formats::default(), Arc::clone(&index), behind, merges);
+        let ingest =
+            Ingest::new(catalog.clone(), embedder.clone(), Formats::default(), Arc::clone(&index), behind, merges);
         let retrieval = Retrieval::new(catalog.clone(), embedder, index, compute.clone(), ingest.recipe().clone())
             .with_reranker(reranker);
         let (operator_key, minted) = operator::key(&catalog, settings.operator_key.as_deref()).await?;

@@ -263,7 +263,10 @@ fn jobs(
     }
     let at_once = at_once.unwrap_or(usual.at_once);
     if at_once > Workers::AT_ONCE_MAX {
-        bail!("jobs_at_once is {at_once}; it may be 0, where other processes run the jobs, to {}", Workers::AT_ONCE_MAX);
+        bail!(
+            "jobs_at_once is {at_once}; it may be 0, where other processes run the jobs, to {}",
+            Workers::AT_ONCE_MAX
+        );
     }
     let at_once_per_tenant = at_once_per_tenant.map_or(usual.at_once_per_tenant, NonZeroU32::get);
     Ok(Workers { at_once, at_once_per_tenant, lease })
@@ -310,7 +313,14 @@ fn from_variables(variables: Vec<(String, String)>) -> anyhow::Result<Given> {
                 let parts = value.split(',').map(|part| toml::Value::String(part.trim().to_owned()));
                 toml::Value::Array(parts.collect())
             }
-            "jobs_at_once" | "jobs_at_once_per_tenant" | "job_lease_seconds" | "workers" | "open_tenants" | "open_maps" | "open_gib" | "purge_deleted_after_days" => {
+            "jobs_at_once"
+            | "jobs_at_once_per_tenant"
+            | "job_lease_seconds"
+            | "workers"
+            | "open_tenants"
+            | "open_maps"
+            | "open_gib"
+            | "purge_deleted_after_days" => {
                 let number: i64 = value.parse().with_context(|| format!("{name}={value} is not a number"))?;
                 toml::Value::Integer(number)
             }

@@ -88,7 +88,10 @@ async fn an_import_writes_what_it_can_and_names_each_line_that_it_cannot() {
         "{}not json\n{}{}{}{}",
         body(&[line(1)]),
         body(&[json!({"id": "old.md", "delete": true}), json!({"id": "gone.md", "delete": true})]),
-        body(&[json!({"id": "odd.md", "txt": "misspelt"}), json!({"id": "bad.md", "text": "x", "acl": {"allow": ["all"]}})]),
+        body(&[
+            json!({"id": "odd.md", "txt": "misspelt"}),
+            json!({"id": "bad.md", "text": "x", "acl": {"allow": ["all"]}})
+        ]),
         body(&[json!({"text": "without an id"})]),
         body(&[line(2)]),
     );
@@ -101,13 +104,17 @@ async fn an_import_writes_what_it_can_and_names_each_line_that_it_cannot() {
     let again = writer.send(request()).await.expect(202);
     assert_eq!((again.header("idempotency-replayed"), &again.json()["id"]), ("true", &json!(id)));
     let job = ended(&writer, &id).await;
-    assert_eq!((&job["state"], &job["kind"], &job["failed_documents"]), (&json!("succeeded"), &json!("import"), &json!(4)));
+    assert_eq!(
+        (&job["state"], &job["kind"], &job["failed_documents"]),
+        (&json!("succeeded"), &json!("import"), &json!(4))
+    );
     assert_eq!(job["tally"]["documents"], json!({"done": 8, "total": 8}), "{job}");
     let page = writer.get(&writer.path(&format!("jobs/{id}/failures?limit=3"))).await.expect(200).json();
     let next = page["next"].as_str().expect("a next page");
     let rest = writer.get(&writer.path(&format!("jobs/{id}/failures?after={}", next.replace(' ', "%20")))).await;
     let rest = rest.expect(200).json();
-    let failures: Vec<&Value> = [&page, &rest].into_iter().flat_map(|page| page["data"].as_array().expect("a list")).collect();
+    let failures: Vec<&Value> =
+        [&page, &rest].into_iter().flat_map(|page| page["data"].as_array().expect("a list")).collect();
     let named: Vec<&str> = failures.iter().map(|failure| failure["document"].as_str().expect("a name")).collect();
     assert_eq!(named, ["bad.md", "line 2", "line 7", "odd.md"]);
     assert!(failures[3]["reason"].as_str().is_some_and(|reason| reason.starts_with("line 5: ")), "{failures:?}");

@@ -55,7 +55,9 @@ impl Worker {
             command.env_remove(name);
         }
         command.arg("--data").arg(data).env("CATENA_CATALOG", catalog).env("CATENA_PROVISION", place::provision());
-        command.env("CATENA_JOB_LEASE_SECONDS", LEASE_S.to_string()).env("CATENA_ONNXRUNTIME", place::provision().join("runtime"));
+        command
+            .env("CATENA_JOB_LEASE_SECONDS", LEASE_S.to_string())
+            .env("CATENA_ONNXRUNTIME", place::provision().join("runtime"));
         command.envs(variables.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command.stdout(Self::log(data)).stderr(Self::log(data));
         let process = command.spawn().expect("catena-indexer starts; `cargo build --workspace` makes it");
@@ -71,7 +73,8 @@ impl Worker {
     }
 
     async fn says(&self, what: &str) {
-        wait::until(&format!("the worker says {what:?}"), 60, async || self.printed().contains(what).then_some(())).await;
+        wait::until(&format!("the worker says {what:?}"), 60, async || self.printed().contains(what).then_some(()))
+            .await;
     }
 
     fn signal(&self, name: &str) {
@@ -124,7 +127,11 @@ async fn what_a_worker_writes_is_found_by_the_service_without_a_restart() {
     let mut worker = place.worker("worker", &[]);
     assert_whole_and_first(&admin, &id).await;
     wait::until("a search finds what the worker wrote", 10, async || {
-        admin.found("which gate is greased in autumn").await.contains(&format!("gate-{}.md", DOCUMENTS - 1)).then_some(())
+        admin
+            .found("which gate is greased in autumn")
+            .await
+            .contains(&format!("gate-{}.md", DOCUMENTS - 1))
+            .then_some(())
     })
     .await;
     worker.signal("TERM");
@@ -163,7 +170,11 @@ async fn a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_wakes(
     let (seq, before) = (admin.seq().await, held(&admin).await);
     sleeper.signal("CONT");
     sleeper.says("another worker has the job by now").await;
-    assert_eq!((admin.seq().await, held(&admin).await), (seq, before), "a worker that had lost its job changed something");
+    assert_eq!(
+        (admin.seq().await, held(&admin).await),
+        (seq, before),
+        "a worker that had lost its job changed something"
+    );
     assert_eq!(job(&admin, &id).await["state"], "succeeded");
 }
 
@@ -244,7 +255,11 @@ fn clock() -> &'static Path {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/faults/clock.c");
         let (new, library) = (folder.join(format!("clock-{}.so", std::process::id())), folder.join("clock.so"));
         let mut compile = Command::new("cc");
-        compile.args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&new).arg(source).arg("-ldl");
+        compile
+            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+            .arg(&new)
+            .arg(source)
+            .arg("-ldl");
         let done = compile.output().expect("a C compiler `cc`, which the workspace needs as well");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         fs::rename(&new, &library).expect("the library gets its name");

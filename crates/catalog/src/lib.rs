@@ -26,11 +26,11 @@ pub use model::{
     CurrentVersion, Deed, DeletedRow, Document, DocumentRow, DocumentState, Embedding, Exceeded, Expect, Fence,
     GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion, Job, JobControl,
     JobEnd, JobFailure, JobItem, JobKind, JobState, KeptAnswer, KeyRow, Lease, LiveIndex, Member, NewChunk, NewContext,
-    NewDocument, NewJob, NewJobItem, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined, Quota,
-    Quotas, Rate, Restorable, Run, Service, Spending, Standing, Statistics, StoredKey, StoredLeaf, StoredPassage,
-    StoredText, Successor, Taking, Tally, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version,
-    VersionRow, WorkerReach, Written,
+    NewDocument, NewJob, NewJobItem, NewKey, Once, Page, PassageKey, PendingPurge, PurgeStep, PutOutcome, Quarantined,
+    Quota, Quotas, Rate, Restorable, Run, Service, Spending, Standing, Statistics, StoredKey, StoredLeaf,
+    StoredPassage, StoredText, Successor, Taking, Tally, Tenant, TenantChange, TenantState, Usage, UsageKind, Used,
+    Version, VersionRow, WorkerReach, Written,
 };
-pub use stored_acl::{acl_of, acl_text};
 pub use store::{Database, PostgresPlace};
+pub use stored_acl::{acl_of, acl_text};
 pub use tables::{CatalogReader, Removal, verify_record};

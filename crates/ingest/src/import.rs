@@ -210,10 +210,8 @@ async fn write_in_order(
 ) -> Result<(u64, u64), Interrupted> {
     let (mut all_chunks, mut all_tokens) = (0, 0);
     for item in items {
-        let change = unpacked(&item).ok_or_else(|| CatalogError::Corrupt {
-            what: "what an import is to write",
-            id: job.to_string(),
-        })?;
+        let change = unpacked(&item)
+            .ok_or_else(|| CatalogError::Corrupt { what: "what an import is to write", id: job.to_string() })?;
         match write_patiently(ingest, scope, progress, item.item, &change).await? {
             Outcome::Done { chunks, tokens } => {
                 all_chunks += chunks;

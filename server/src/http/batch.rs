@@ -80,7 +80,8 @@ async fn receive(body: Stream) -> Result<Import, Problem> {
     let mut lines = Lines::default();
     let mut stream = body.into_data_stream();
     while let Some(part) = stream.next().await {
-        let part = part.map_err(|_| Problem::malformed("The body broke off. Nothing of it was taken; send it again."))?;
+        let part =
+            part.map_err(|_| Problem::malformed("The body broke off. Nothing of it was taken; send it again."))?;
         lines.feed(&part)?;
         tokio::task::yield_now().await;
     }
@@ -129,7 +130,11 @@ impl Lines {
         self.number += 1;
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.is_too_long) {
-            self.import.refuse(self.number, None, &format!("is longer than {LINE_BYTES_MAX} bytes; split the document"));
+            self.import.refuse(
+                self.number,
+                None,
+                &format!("is longer than {LINE_BYTES_MAX} bytes; split the document"),
+            );
             return Ok(());
         }
         if line.iter().all(u8::is_ascii_whitespace) {

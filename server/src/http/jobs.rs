@@ -235,12 +235,7 @@ async fn find(app: &App, caller: &Caller, tenant: &str, job: &str) -> Result<(Sc
 }
 
 /// The job, for the tenant's administrators.
-pub(crate) async fn administered(
-    app: &App,
-    caller: &Caller,
-    tenant: &str,
-    job: &str,
-) -> Result<(Scope, Job), Problem> {
+pub(crate) async fn administered(app: &App, caller: &Caller, tenant: &str, job: &str) -> Result<(Scope, Job), Problem> {
     let scope = caller.enter(app, tenant, Right::Admin).await?;
     named(app, scope, job).await
 }

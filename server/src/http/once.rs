@@ -183,8 +183,7 @@ async fn once(app: &App, route: &Kept, value: &HeaderValue, request: Request, ne
     let caller = Caller::of(&parts)?;
     caller.trail.doing(route.action);
     let key = parse(value)?;
-    let most =
-        if route.path == BATCH { limits::IMPORT_BODY_BYTES_MAX } else { limits::DOCUMENT_BODY_BYTES_MAX };
+    let most = if route.path == BATCH { limits::IMPORT_BODY_BYTES_MAX } else { limits::DOCUMENT_BODY_BYTES_MAX };
     let body = to_bytes(body, most + ENVELOPE_BYTES).await.map_err(|_| Problem::too_large(most))?;
     let Some(tenant) = entered(app, &caller, route, &mut parts, &body).await? else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);

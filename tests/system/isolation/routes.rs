@@ -149,7 +149,8 @@ pub(super) fn calls() -> Vec<Call> {
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/approve").with(json!({"digest": "0".repeat(64)})),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/refuse"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/retry"),
-        Call::changes("POST /v1/tenants/{tenant}/documents:batch").with(json!({"id": "no/such-page.md", "delete": true})),
+        Call::changes("POST /v1/tenants/{tenant}/documents:batch")
+            .with(json!({"id": "no/such-page.md", "delete": true})),
         Call::changes("POST /v1/tenants/{tenant}/documents:purge").with(json!({"ids": ["no/such-page.md"]})),
         Call::reads("GET /v1/tenants/{tenant}/generations"),
         Call::reads("GET /v1/tenants/{tenant}/audit/leaves").asking("?limit=500"),

@@ -19,8 +19,8 @@ pub use documents::{
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use jobs::{
-    Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob, NewJobItem,
-    Rate, Run, Taking, Tally, WorkerReach,
+    Approval, Claimed, Count, Fence, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, Lease, NewJob,
+    NewJobItem, Rate, Run, Taking, Tally, WorkerReach,
 };
 pub use quotas::{Exceeded, Held, Quota, Quotas, Spending, Usage, UsageKind, Used};
 pub use record::{ContextCitation, ContextReceipt, NewContext, StoredLeaf};

@@ -95,10 +95,17 @@ impl Catalog {
     }
 }
 
-pub(super) async fn write(connection: &mut Connection, tenant: &TenantId, id: &JobId, items: &[NewJobItem]) -> Result<()> {
+pub(super) async fn write(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    id: &JobId,
+    items: &[NewJobItem],
+) -> Result<()> {
     for some in items.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<String> =
-            (0..some.len()).map(|at| 3 + at * 3).map(|at| format!("($1, $2, ${at}, ${}, ${})", at + 1, at + 2)).collect();
+        let rows: Vec<String> = (0..some.len())
+            .map(|at| 3 + at * 3)
+            .map(|at| format!("($1, $2, ${at}, ${}, ${})", at + 1, at + 2))
+            .collect();
         let text = format!("INSERT INTO job_items (tenant, job, item, document, zstd) VALUES {}", rows.join(", "));
         let statement = sql_made(text).bind(tenant.as_str()).bind(id.as_str());
         let bound = some.iter().fold(statement, |statement, item| {
@@ -116,17 +123,20 @@ pub(super) async fn refuse(
     id: &JobId,
     failures: Vec<JobFailure>,
 ) -> Result<()> {
-    let failures: BTreeMap<String, String> =
-        failures.into_iter().map(|failure| (job_runs::cut(&failure.document), job_runs::cut(&failure.reason))).collect();
-    let listed: Vec<_> = failures.iter().take(usize::try_from(limits::JOB_FAILURES_MAX).unwrap_or(usize::MAX)).collect();
+    let failures: BTreeMap<String, String> = failures
+        .into_iter()
+        .map(|failure| (job_runs::cut(&failure.document), job_runs::cut(&failure.reason)))
+        .collect();
+    let listed: Vec<_> =
+        failures.iter().take(usize::try_from(limits::JOB_FAILURES_MAX).unwrap_or(usize::MAX)).collect();
     for some in listed.chunks(ROWS_PER_STATEMENT) {
         let rows: Vec<String> =
             (0..some.len()).map(|at| 3 + at * 2).map(|at| format!("($1, $2, ${at}, ${})", at + 1)).collect();
         let text = format!("INSERT INTO job_failures (tenant, job, document, reason) VALUES {}", rows.join(", "));
         let statement = sql_made(text).bind(tenant.as_str()).bind(id.as_str());
-        let bound = some.iter().fold(statement, |statement, (document, reason)| {
-            statement.bind(document.as_str()).bind(reason.as_str())
-        });
+        let bound = some
+            .iter()
+            .fold(statement, |statement, (document, reason)| statement.bind(document.as_str()).bind(reason.as_str()));
         bound.execute(connection).await?;
     }
     sql("UPDATE jobs SET failed_documents = $3 WHERE tenant = $1 AND job = $2")

@@ -337,12 +337,7 @@ pub(super) async fn hold(connection: &mut Connection, tenant: &TenantId, id: &Jo
 }
 
 /// Notes a document that failed, once.
-async fn note_failure(
-    connection: &mut Connection,
-    tenant: &TenantId,
-    id: &JobId,
-    failure: &JobFailure,
-) -> Result<()> {
+async fn note_failure(connection: &mut Connection, tenant: &TenantId, id: &JobId, failure: &JobFailure) -> Result<()> {
     let document = cut(&failure.document);
     let known = sql("UPDATE job_failures SET reason = $4 WHERE tenant = $1 AND job = $2 AND document = $3")
         .bind(tenant.as_str())

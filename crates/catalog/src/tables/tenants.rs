@@ -125,9 +125,8 @@ impl Catalog {
     /// How far each tenant is that is not gone.
     pub async fn seqs(&self) -> Result<Vec<(TenantId, Seq)>> {
         let mut tx = self.store.read(Reach::Installation).await?;
-        let rows = sql("SELECT tenant, seq FROM tenants WHERE state IN ('active', 'suspended')")
-            .fetch_all(&mut tx)
-            .await?;
+        let rows =
+            sql("SELECT tenant, seq FROM tenants WHERE state IN ('active', 'suspended')").fetch_all(&mut tx).await?;
         rows.iter().map(|row| Ok((row.name("tenant")?, Seq(row.u64("seq")?)))).collect()
     }
 

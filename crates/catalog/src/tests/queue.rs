@@ -234,7 +234,8 @@ async fn a_paused_job_rests_until_it_is_resumed_and_goes_on_from_its_checkpoint(
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
     let job = enqueue_import(&home, "acme", &[(1, "a")]).await;
-    let pause = async || home.catalog.pause_job(&scope, &job.id, draft("pause")).await.map(|job| job.unwrap().value.state);
+    let pause =
+        async || home.catalog.pause_job(&scope, &job.id, draft("pause")).await.map(|job| job.unwrap().value.state);
     let resume =
         async || home.catalog.resume_job(&scope, &job.id, draft("resume")).await.map(|job| job.unwrap().value.state);
     assert_eq!(resume().await.unwrap_err().kind(), ErrorKind::Conflict);
@@ -264,8 +265,9 @@ async fn an_approval_is_for_exactly_the_plan_that_it_names(on: On) {
     let scope = admin("acme");
     let new = NewJob { subject: Some("wiki".into()), ..NewJob::of(JobKind::Sync) };
     let job = home.catalog.enqueue_job(&scope, new, draft("sync")).await.unwrap().value;
-    let approve =
-        async |digest| home.catalog.approve_job(&scope, &job.id, digest, draft("job.approve")).await.map(|job| job.unwrap());
+    let approve = async |digest| {
+        home.catalog.approve_job(&scope, &job.id, digest, draft("job.approve")).await.map(|job| job.unwrap())
+    };
     assert_eq!(approve([1; 32]).await.unwrap_err().kind(), ErrorKind::Conflict);
     let held = home.catalog.claim_job(&taking()).await.unwrap().unwrap();
     assert_eq!(held.approved, None);
@@ -307,19 +309,24 @@ async fn a_tenants_list_of_jobs_is_bounded(on: On) {
     let home = on.home_with_tenants().await;
     let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
     for number in 0..limits::JOBS_WAITING_MAX {
-        crate::store::sql("INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ('acme', $1, 'import', 'queued', $2)")
-            .bind(format!("job{number}"))
-            .bind(i64::try_from(number).unwrap())
-            .execute(tx.connection())
-            .await
-            .unwrap();
+        crate::store::sql(
+            "INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ('acme', $1, 'import', 'queued', $2)",
+        )
+        .bind(format!("job{number}"))
+        .bind(i64::try_from(number).unwrap())
+        .execute(tx.connection())
+        .await
+        .unwrap();
     }
     tx.commit().await.unwrap();
     let refused = home.catalog.enqueue_job(&admin("acme"), NewJob::of(JobKind::Import), draft("import")).await;
     assert!(matches!(refused, Err(CatalogError::Busy { .. })), "{refused:?}");
     // And so is the list of those that are over.
     let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
-    crate::store::sql("UPDATE jobs SET state = 'succeeded' WHERE tenant = 'acme'").execute(tx.connection()).await.unwrap();
+    crate::store::sql("UPDATE jobs SET state = 'succeeded' WHERE tenant = 'acme'")
+        .execute(tx.connection())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     home.catalog.enqueue_job(&admin("acme"), NewJob::of(JobKind::Import), draft("import")).await.unwrap();
     let mut listed = 0;

@@ -201,7 +201,10 @@ async fn the_jobs_of_a_suspended_tenant_wait_and_go_on_where_they_were(on: On) {
     change(&home, service(Service::Resumed)).await.unwrap();
     let (of, again, lease) = parts(catalog).await;
     assert_eq!((of, &again.id), (tenant("acme"), &job.id));
-    assert_eq!(catalog.progress_job(&scope, &job.id, &lease, &documents(4, 9), "").await.unwrap(), JobControl::Continue);
+    assert_eq!(
+        catalog.progress_job(&scope, &job.id, &lease, &documents(4, 9), "").await.unwrap(),
+        JobControl::Continue
+    );
 }
 
 /// Everything that lies in the folder, byte by byte.

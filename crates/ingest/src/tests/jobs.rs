@@ -17,8 +17,9 @@ fn write(id: &str, text: &str) -> ImportChange {
 fn lines() -> Import {
     let mut import = Import::default();
     let torn = Submission { format: Format::Pdf, ..submission("torn.md", "Not a PDF at all.") };
-    let mut changes: Vec<ImportChange> =
-        (0..LINES - 4).map(|at| write(&format!("{at}.md"), &format!("# Page {at}\n\nA page about {at} herons."))).collect();
+    let mut changes: Vec<ImportChange> = (0..LINES - 4)
+        .map(|at| write(&format!("{at}.md"), &format!("# Page {at}\n\nA page about {at} herons.")))
+        .collect();
     changes.push(write("twice.md", "The first text."));
     changes.push(ImportChange::Delete(DocumentId::new("old.md").unwrap()));
     changes.push(write("twice.md", "The second text."));
