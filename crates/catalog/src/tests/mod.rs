@@ -132,11 +132,8 @@ pub(crate) async fn request_import(catalog: &Catalog, scope: &Scope, mark: &str)
 
 /// Lets others have every job, as if its worker had been silent for long.
 pub(crate) async fn let_go(home: &Home) {
-    let mut tx = home.catalog.store.write(crate::store::Reach::Installation).await.unwrap();
-    crate::store::sql("UPDATE jobs SET lease_until = 0 WHERE state = 'running'")
-        .execute(tx.connection())
-        .await
-        .unwrap();
+    let mut tx = home.catalog.store.write(store::Reach::Installation).await.unwrap();
+    store::sql("UPDATE jobs SET lease_until = 0 WHERE state = 'running'").execute(tx.connection()).await.unwrap();
     tx.commit().await.unwrap();
     home.catalog.release_leases().await.unwrap();
 }

@@ -282,7 +282,7 @@ async fn an_approval_is_for_exactly_the_plan_that_it_names(on: On) {
     assert_eq!(approved.value.state, JobState::Queued);
     let leaf = home.catalog.leaves(&scope, approved.leaf.index, 1).await.unwrap().remove(0);
     let leaf: serde_json::Value = serde_json::from_slice(&leaf.bytes).unwrap();
-    assert_eq!(leaf["objects"][0]["sha256"], crate::tables::testing::hex(&approval.digest), "{leaf}");
+    assert_eq!(leaf["objects"][0]["sha256"], tables::testing::hex(&approval.digest), "{leaf}");
     let again = home.catalog.claim_job(&taking()).await.unwrap().unwrap();
     assert_eq!(again.approved, Some(approval.digest));
     finish(&home, &again, JobEnd::Held(r#"{"deletes":401}"#.into())).await;
@@ -309,7 +309,7 @@ async fn a_tenants_list_of_jobs_is_bounded(on: On) {
     let home = on.home_with_tenants().await;
     let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
     for number in 0..limits::JOBS_WAITING_MAX {
-        crate::store::sql(
+        store::sql(
             "INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ('acme', $1, 'import', 'queued', $2)",
         )
         .bind(format!("job{number}"))
@@ -323,10 +323,7 @@ async fn a_tenants_list_of_jobs_is_bounded(on: On) {
     assert!(matches!(refused, Err(CatalogError::Busy { .. })), "{refused:?}");
     // And so is the list of those that are over.
     let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
-    crate::store::sql("UPDATE jobs SET state = 'succeeded' WHERE tenant = 'acme'")
-        .execute(tx.connection())
-        .await
-        .unwrap();
+    store::sql("UPDATE jobs SET state = 'succeeded' WHERE tenant = 'acme'").execute(tx.connection()).await.unwrap();
     tx.commit().await.unwrap();
     home.catalog.enqueue_job(&admin("acme"), NewJob::of(JobKind::Import), draft("import")).await.unwrap();
     let mut listed = 0;
