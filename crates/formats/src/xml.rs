@@ -1,7 +1,8 @@
 //! XML, one element at a time.
 //!
-//! Promises: elements are named by their namespace and not by the prefix that a file happens to use; depth, attributes
-//! and definitions are bounded or refused; a subtree is the only thing that is held in memory.
+//! Promises: elements are named by their namespace and not by the prefix that a file happens to use (attributes of
+//! relationships by the usual prefix `r`); depth, attributes and definitions are bounded or refused; a subtree is the only
+//! thing that is held in memory.
 
 use std::io::BufRead;
 

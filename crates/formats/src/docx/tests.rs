@@ -1,3 +1,5 @@
+//! Word documents of a few lines each: what is shown, what is not, and what is no Word document.
+
 use super::*;
 use crate::tests::zipped;
 

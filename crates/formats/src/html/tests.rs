@@ -1,3 +1,5 @@
+//! Pages of a few lines each: what a visitor sees is the text, and what he does not see is counted.
+
 use super::*;
 use proptest::prelude::*;
 

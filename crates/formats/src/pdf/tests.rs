@@ -1,3 +1,5 @@
+//! PDFs that are written here, stream by stream: pages, headings, letters that nobody sees, pictures.
+
 use super::*;
 use crate::tests::pdf_of;
 
