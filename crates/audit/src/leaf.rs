@@ -31,7 +31,7 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// What it is: `document`, `passage`, `key`, `group`, `tenant`, `generation`, `job`, `context`,
-    /// `backup`.
+    /// `backup`; of the firewall, `firewall`, `quarantined`, and `found`, whose id is a detector and how often.
     pub kind: &'static str,
     /// Its id.
     pub id: String,
