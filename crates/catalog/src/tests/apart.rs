@@ -34,7 +34,7 @@ async fn furnished() -> (&'static Postgres, Made, Home) {
         home.catalog.put_group(&scope, &group("all"), of(&["group:eng"]), draft("group.put")).await.unwrap();
         home.catalog.put_labels(&scope, &[label("open")], draft("labels.put")).await.unwrap();
         request_import(&home.catalog, &scope, id).await;
-        super::sources::furnish_source(&home.catalog, &scope).await;
+        sources::furnish_source(&home.catalog, &scope).await;
         audit::ask(&home.catalog, &scope).await;
         put(&home.catalog, &scope, document("purged", id)).await;
         let (of, any) = (super::id("purged"), Expect::Any);

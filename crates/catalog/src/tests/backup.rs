@@ -38,7 +38,7 @@ async fn furnished(on: On) -> Home {
         let revoked = KeyId::new(&format!("revoked{tenant}")).unwrap();
         catalog.revoke_key(&scope, &revoked, draft("revoke")).await.unwrap();
         request_import(catalog, &scope, tenant).await;
-        super::sources::furnish_source(catalog, &scope).await;
+        sources::furnish_source(catalog, &scope).await;
         catalog.create_generation(&scope, &recipe(), 4).await.unwrap();
         audit::ask(catalog, &scope).await;
     }

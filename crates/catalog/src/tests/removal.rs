@@ -52,7 +52,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
     let key = NewKey { name: "qkeyname".into(), ..new_key(&format!("k{tenant_id}")) };
     catalog.create_key(&scope, key, draft("key.create")).await.unwrap();
     request_import(catalog, &scope, "qimport").await;
-    super::sources::furnish_source(catalog, &scope).await;
+    sources::furnish_source(catalog, &scope).await;
     catalog.create_generation(&scope, &recipe(), 4).await.unwrap();
     audit::ask(catalog, &scope).await;
     change(home, TenantChange { name: Some("qname".into()), ..TenantChange::default() }).await.unwrap();
