@@ -156,14 +156,6 @@ pub(super) fn calls() -> Vec<Call> {
         Call::reads("GET /v1/tenants/{tenant}/jobs/{job}/events"),
         Call::reads("GET /v1/tenants/{tenant}/jobs/{job}/failures"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/cancel"),
-        Call::reads("GET /v1/tenants/{tenant}/sources"),
-        Call::changes("POST /v1/tenants/{tenant}/sources").with(json!({"name": "walked", "spec": {"kind": "push"}})),
-        Call::reads("GET /v1/tenants/{tenant}/sources/{source}"),
-        Call::reads("GET /v1/tenants/{tenant}/sources/{source}/items").asking("?state=failed"),
-        Call::reads("POST /v1/tenants/{tenant}/sources/{source}/plan"),
-        Call::changes("PATCH /v1/tenants/{tenant}/sources/{source}").with(json!({"state": "paused"})),
-        Call::changes("POST /v1/tenants/{tenant}/sources/{source}/sync"),
-        Call::changes("DELETE /v1/tenants/{tenant}/sources/{source}"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/pause"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/resume"),
         Call::changes("POST /v1/tenants/{tenant}/jobs/{job}/approve").with(json!({"digest": "0".repeat(64)})),
@@ -176,8 +168,23 @@ pub(super) fn calls() -> Vec<Call> {
         Call::reads("GET /v1/tenants/{tenant}/audit/leaves").asking("?limit=500"),
         Call::reads("GET /v1/tenants/{tenant}/audit/head"),
     ];
+    calls.extend(sources());
     calls.extend(questions());
     calls
+}
+
+/// What is asked of sources.
+fn sources() -> Vec<Call> {
+    vec![
+        Call::reads("GET /v1/tenants/{tenant}/sources"),
+        Call::changes("POST /v1/tenants/{tenant}/sources").with(json!({"name": "walked", "spec": {"kind": "push"}})),
+        Call::reads("GET /v1/tenants/{tenant}/sources/{source}"),
+        Call::reads("GET /v1/tenants/{tenant}/sources/{source}/items").asking("?state=failed"),
+        Call::reads("POST /v1/tenants/{tenant}/sources/{source}/plan"),
+        Call::changes("PATCH /v1/tenants/{tenant}/sources/{source}").with(json!({"state": "paused"})),
+        Call::changes("POST /v1/tenants/{tenant}/sources/{source}/sync"),
+        Call::changes("DELETE /v1/tenants/{tenant}/sources/{source}"),
+    ]
 }
 
 /// Searches and contexts, in each mode, for oneself and for another.

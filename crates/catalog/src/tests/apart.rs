@@ -35,6 +35,7 @@ async fn furnished() -> (&'static Postgres, Made, Home) {
         home.catalog.put_labels(&scope, &[label("open")], draft("labels.put")).await.unwrap();
         request_import(&home.catalog, &scope, id).await;
         home.catalog.keep_back(&scope, suspect("s", id), Expect::Any, draft("document.put")).await.unwrap();
+        sources::furnish_source(&home.catalog, &scope).await;
         audit::ask(&home.catalog, &scope).await;
         put(&home.catalog, &scope, document("purged", id)).await;
         let (of, any) = (super::id("purged"), Expect::Any);

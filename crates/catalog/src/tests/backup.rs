@@ -41,6 +41,7 @@ async fn furnished(on: On) -> Home {
         catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
         catalog.keep_back(&scope, suspect("kept back", tenant), Expect::Any, draft("put")).await.unwrap();
         catalog.put_firewall_policy(&scope, r#"{"secret":"redact"}"#.into(), draft("firewall")).await.unwrap();
+        sources::furnish_source(catalog, &scope).await;
         audit::ask(catalog, &scope).await;
     }
     home.catalog.set_operator_key_hash(KeyHash::from_bytes([9; 32])).await.unwrap();

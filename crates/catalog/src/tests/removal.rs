@@ -67,6 +67,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
     let kept_back = suspect("waits", "qsuspected text");
     catalog.keep_back(&scope, kept_back, Expect::Any, draft("document.put")).await.unwrap();
     catalog.put_firewall_policy(&scope, r#"{"allow": ["qallowed"]}"#.into(), draft("firewall.put")).await.unwrap();
+    sources::furnish_source(catalog, &scope).await;
     audit::ask(catalog, &scope).await;
     change(home, TenantChange { name: Some("qname".into()), ..TenantChange::default() }).await.unwrap();
 }

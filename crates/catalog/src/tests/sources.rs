@@ -35,6 +35,15 @@ async fn made(home: &Home, tenant: &str, source: &str) -> SourceRow {
     home.catalog.create_source(&admin(tenant), &name(source), described("{}"), draft).await.unwrap().value
 }
 
+/// A source with a document of its own and a schedule, for tests that need something in every table.
+pub(super) async fn furnish_source(catalog: &Catalog, scope: &Scope) {
+    let (docs, at) = (name("docs"), SourceDescription { next_at: Some(Timestamp(i64::MAX)), ..described("{}") });
+    catalog.create_source(scope, &docs, at, draft("source.create")).await.unwrap();
+    let look = catalog.begin_look(scope, &docs).await.unwrap();
+    let changes = ItemChanges { kept: vec![item("docs/a.md", ItemState::Ok)], gone: vec![] };
+    catalog.note_items(scope, &docs, look, changes).await.unwrap();
+}
+
 async fn a_source_is_its_tenants_alone_and_described_anew_it_is_read_anew(on: On) {
     let home = on.home_with_tenants().await;
     let (acme, globex, docs) = (admin("acme"), admin("globex"), name("docs"));

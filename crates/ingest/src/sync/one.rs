@@ -259,36 +259,8 @@ impl Syncing<'_> {
             state: wanted.state,
             reason: wanted.reason.clone(),
         };
-        let is_known =
-            |known: &SourceItem| (known.bytes_sha256, known.said_sha256) == (Some(wanted.sha), Some(wanted.said));
-        let shared = &self.ingest.0;
-        let recipe = recipe::recipes(shared, self.scope).await?.wanted.id;
-        let rules = Rules::read(shared, self.scope).await?;
-        // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
-        if let Some(current) = current.as_ref().filter(|_| !self.order.again)
-            && current.bytes_sha256 == wanted.sha
-            && current.has_chunks(&recipe)
-            && current.screening.as_ref().is_some_and(|known| known.policy == rules.digest)
-            && known.is_some_and(is_known)
-        {
-            let restated = Restated {
-                id: id.clone(),
-                bytes_sha256: wanted.sha,
-                uri: fetched.uri.clone(),
-                attributes: fetched.attributes.clone(),
-                source: Some(self.name.to_string()),
-                // A file that was touched was not changed.
-                modified_at: current.modified_at.or(fetched.modified_at),
-                acl: wanted.acl.clone(),
-            };
-            let said = (&restated.uri, &restated.attributes, restated.modified_at, &restated.acl);
-            if said == (&current.uri, &current.attributes, current.modified_at, &current.acl) {
-                return Ok(Done::of(id, Became::Unchanged, Some(note)));
-            }
-            if let Some(change) = self.restate(restated).await? {
-                let became = if change == Change::None { Became::Unchanged } else { Became::Restated };
-                return Ok(Done::of(id, became, Some(note)));
-            }
+        if let Some(became) = self.said_again(wanted, known, current.as_ref()).await? {
+            return Ok(Done::of(id, became, Some(note)));
         }
         let before = current.as_ref().map(|current| (current.version, current.acl.clone()));
         let submission = Submission {
@@ -333,6 +305,46 @@ impl Syncing<'_> {
     async fn put(&self, submission: Submission) -> Result<Put, IngestError> {
         let deed = self.deed("document.put");
         Ok(self.ingest.put(self.scope, submission, Freshness::Durable, deed).await?.value)
+    }
+
+    /// Equal bytes of which the same is said need no pipeline: at most what is said beside them is written. Nothing where
+    /// that is not so.
+    async fn said_again(
+        &self,
+        wanted: &Wanted<'_>,
+        known: Option<&SourceItem>,
+        current: Option<&CurrentVersion>,
+    ) -> Result<Option<Became>, IngestError> {
+        let (id, fetched) = (&wanted.to_read.id, &wanted.fetched);
+        let same = (Some(wanted.sha), Some(wanted.said));
+        let is_known = known.is_some_and(|known| (known.bytes_sha256, known.said_sha256) == same);
+        let shared = &self.ingest.0;
+        let recipe = recipe::recipes(shared, self.scope).await?.wanted.id;
+        let rules = Rules::read(shared, self.scope).await?;
+        let is_screened = |current: &CurrentVersion| {
+            current.screening.as_ref().is_some_and(|screening| screening.policy == rules.digest)
+        };
+        let is_there = |current: &&CurrentVersion| {
+            current.bytes_sha256 == wanted.sha && current.has_chunks(&recipe) && is_screened(current) && is_known
+        };
+        // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
+        let Some(current) = current.filter(is_there).filter(|_| !self.order.again) else { return Ok(None) };
+        let restated = Restated {
+            id: id.clone(),
+            bytes_sha256: wanted.sha,
+            uri: fetched.uri.clone(),
+            attributes: fetched.attributes.clone(),
+            source: Some(self.name.to_string()),
+            // A file that was touched was not changed.
+            modified_at: current.modified_at.or(fetched.modified_at),
+            acl: wanted.acl.clone(),
+        };
+        let said = (&restated.uri, &restated.attributes, restated.modified_at, &restated.acl);
+        if said == (&current.uri, &current.attributes, current.modified_at, &current.acl) {
+            return Ok(Some(Became::Unchanged));
+        }
+        let became = |change| if change == Change::None { Became::Unchanged } else { Became::Restated };
+        Ok(self.restate(restated).await?.map(became))
     }
 
     async fn restate(&self, restated: Restated) -> Result<Option<Change>, IngestError> {
