@@ -85,8 +85,12 @@ impl Packer<'_, '_> {
         }
         let would_leave_a_gap = tokens > self.hard && self.open_tokens < self.soft / 2;
         let may_part = atom.has_lines() && !self.gauge.keeps(atom.kind);
-        if can_refine && (self.is_lead() || would_leave_a_gap || may_part) {
+        if can_refine && (self.is_lead() || would_leave_a_gap) {
             return self.refine(&atom);
+        }
+        if can_refine && may_part {
+            // The place before it is then no better to cut at than those in it.
+            return self.refine(&Atom { border: Border::Fine, ..atom });
         }
         let count = self.best_cut(&atom);
         self.pending.push(atom);
