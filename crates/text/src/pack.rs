@@ -90,7 +90,9 @@ impl Packer<'_, '_> {
         }
         if can_refine && may_part {
             // The place before it is then no better to cut at than those in it.
-            return self.refine(&Atom { border: Border::Fine, ..atom });
+            let mut parted = atom;
+            parted.border = Border::Fine;
+            return self.refine(&parted);
         }
         let count = self.best_cut(&atom);
         self.pending.push(atom);
