@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use catena_access::{Acl, LiveDocument, Liveness, Scope};
+use catena_access::{Acl, Credential, Directory, Entry, LiveDocument, Liveness, Right, Rights, Scope};
 use catena_benches::{cut, open};
 use catena_domain::limits::CHUNK_BYTES_MAX;
-use catena_domain::{AclId, DocNo, GenerationId, RecipeId, Seq, Span, TenantId, VersionNo};
+use catena_domain::{AclId, DocNo, GenerationId, KeyId, RecipeId, Seq, Span, TenantId, VersionNo};
 use catena_embedding::Embedder;
 use catena_index::{
     Counted, Filter, Generation, Index, LexicalQuery, LiveTable, QueryVector, RowId, RowInput, Snapshot, Visible,
@@ -48,6 +48,9 @@ struct Arguments {
     /// What the texts are read as: their ending says nothing about it, since none is written in Markdown's marks.
     #[arg(long, default_value = "text/plain")]
     content_type: String,
+    /// The texts, by their names without the ending; without any, all.
+    #[arg(long, value_delimiter = ',')]
+    texts: Vec<String>,
     /// Tokens that our chunks are filled up to, each measured by itself; without any, the product's own.
     #[arg(long, value_delimiter = ',')]
     targets: Vec<usize>,
@@ -94,7 +97,8 @@ struct Passage {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let embedder = open(&arguments.model, WORKERS)?;
-    let texts = read_texts(&arguments.data.join("docs"))?;
+    let mut texts = read_texts(&arguments.data.join("docs"))?;
+    texts.retain(|text| arguments.texts.is_empty() || arguments.texts.contains(&text.name));
     let asked = read_questions(&arguments.data.join("questions.jsonl"), &texts)?;
     let spans: usize = asked.iter().map(|one| one.spans.len()).sum();
     println!("{} texts, {} questions, {spans} spans; model window {}", texts.len(), asked.len(), embedder.max_tokens());
@@ -136,7 +140,7 @@ fn read_questions(path: &Path, texts: &[Text]) -> anyhow::Result<Vec<Asked>> {
     let mut asked = Vec::new();
     for line in lines.lines() {
         let question: Question = serde_json::from_str(line)?;
-        let text = texts.iter().position(|text| text.name == question.doc).context("a question about no text")?;
+        let Some(text) = texts.iter().position(|text| text.name == question.doc) else { continue };
         let span = |said: &Said| {
             let quote = normalise(said.text.as_bytes())?.into_string();
             let start = texts[text].text.find(&quote).with_context(|| format!("not in its text: {quote:?}"))?;
@@ -235,7 +239,7 @@ impl Searchable {
         let everyone = vec![(AclId(0), Arc::new(Acl::parse(&["everyone"], &[])?))];
         let live = LiveTable::empty().with(Seq(1), documents.collect(), everyone);
         let snapshot = generation.snapshot();
-        let visible = snapshot.visible(&scope, &live, &Filter::default(), Counted::Live, clock::now());
+        let visible = snapshot.visible(&reader(&tenant)?, &live, &Filter::default(), Counted::Live, clock::now());
         Ok(Self { snapshot, visible, recipe, _folder: folder })
     }
 
@@ -254,6 +258,20 @@ impl Searchable {
         ranked.truncate(CANDIDATES);
         Ok(ranked.into_iter().map(|(_, key)| (key.doc.0 as usize, key.chunk)).collect())
     }
+}
+
+/// Somebody who may see what everyone may.
+fn reader(tenant: &TenantId) -> anyhow::Result<Scope> {
+    let credential = Credential {
+        key: KeyId::new(TENANT)?,
+        name: TENANT.into(),
+        tenant: Some(tenant.clone()),
+        rights: Rights::of(&[Right::Read]),
+        user: None,
+        groups: vec![],
+        clearance: None,
+    };
+    Ok(credential.enter(Entry { tenant, need: Right::Read, on_behalf: None, directory: Directory::default() })?)
 }
 
 fn scaled(scores: Vec<f32>) -> Vec<f32> {

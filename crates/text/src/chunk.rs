@@ -22,7 +22,8 @@ pub struct ChunkRules {
     /// Most tokens that the model takes, for a breadcrumb and its chunk together. Above
     /// [`crate::breadcrumb::BREADCRUMB_BYTES_MAX`], so that no breadcrumb fills it.
     pub window_tokens: usize,
-    /// Tokens that a chunk is filled up to. Only what would otherwise be torn apart may go beyond, up to the window.
+    /// Tokens that a chunk is filled up to. Only what would otherwise be torn apart may go beyond, by a quarter and
+    /// up to the window.
     pub target_tokens: usize,
     /// Most bytes of a chunk, whatever the measure says: some tokenizers take a word of any length for one token.
     pub max_bytes: usize,

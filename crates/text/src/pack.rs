@@ -10,6 +10,9 @@ const RUNT_SHARE: usize = 8;
 /// Where breadcrumb and chunk, measured apart, leave this share of the window free, they are not measured together.
 const SLACK_SHARE: usize = 8;
 
+/// What would otherwise be torn apart may take a chunk this share of the target beyond it.
+const BEYOND_SHARE: usize = 4;
+
 /// A cut is near the end when it leaves free less than this share of the target.
 const NEAR_SHARE: usize = 2;
 /// As much of a text as makes it one among its neighbours, in bytes.
@@ -26,7 +29,9 @@ pub(crate) struct Packed {
 /// Gathers `atoms`, which stand under `breadcrumb`, into chunks.
 pub(crate) fn pack(gauge: &Gauge<'_>, breadcrumb: String, atoms: &[Atom]) -> Vec<Packed> {
     let crumb_tokens = gauge.tokens(&crate::embedding_text(&breadcrumb, ""));
-    let hard = gauge.rules.window_tokens.saturating_sub(crumb_tokens).max(1);
+    let target = gauge.rules.target_tokens;
+    let beyond = target + target / BEYOND_SHARE;
+    let hard = gauge.rules.window_tokens.saturating_sub(crumb_tokens).min(beyond).max(1);
     let mut packer = Packer {
         gauge,
         breadcrumb,
@@ -80,8 +85,14 @@ impl Packer<'_, '_> {
         }
         let would_leave_a_gap = tokens > self.hard && self.open_tokens < self.soft / 2;
         let may_part = atom.has_lines() && !self.gauge.keeps(atom.kind);
-        if can_refine && (self.is_lead() || would_leave_a_gap || may_part) {
+        if can_refine && (self.is_lead() || would_leave_a_gap) {
             return self.refine(&atom);
+        }
+        if can_refine && may_part {
+            // The place before it is then no better to cut at than those in it.
+            let mut parted = atom;
+            parted.border = Border::Fine;
+            return self.refine(&parted);
         }
         let count = self.best_cut(&atom);
         self.pending.push(atom);

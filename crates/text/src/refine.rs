@@ -70,7 +70,7 @@ impl Atom {
     /// Whether it is a block of lines that was not parted into them yet.
     pub(crate) fn has_lines(&self) -> bool {
         let by_lines = steps(self.kind).iter().position(|step| *step == Step::Line);
-        self.border == Border::Block && by_lines.is_some_and(|by_lines| self.step <= by_lines)
+        by_lines.is_some_and(|by_lines| self.step <= by_lines)
     }
 
     /// Its tokens; more than any target when it was not measured.

@@ -227,6 +227,15 @@ fn a_table_that_fits_stays_whole_unless_tables_are_to_be_parted() {
 }
 
 #[test]
+fn a_small_target_parts_paragraphs_that_the_window_would_hold() {
+    let text = "Ten words make this sentence, and it ends right here. ".repeat(10);
+    let rules = ChunkRules { target_tokens: 48, ..ChunkRules::DEFAULT };
+    let chunks = chunked(text.trim(), "", &rules);
+    assert!(chunks.len() >= 3, "{} chunks", chunks.len());
+    assert!(chunks.iter().all(|chunk| chunk.tokens <= 60), "{chunks:?}");
+}
+
+#[test]
 fn chunks_are_well_filled() {
     let paragraph = "Some words of a middling paragraph that says nothing much at all. ".repeat(3);
     let text = format!("# A\n\n{}", format!("{paragraph}\n\n").repeat(200));
