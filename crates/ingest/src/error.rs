@@ -65,12 +65,6 @@ pub enum IngestError {
     /// A deleted document was to come back, and nobody said to whom.
     #[error("the document is deleted; say in `acl` who may read it once it is back")]
     AclNeeded,
-    /// There is nothing here that does jobs of this kind.
-    #[error("jobs of the kind {kind} cannot be done by this program; run the newest one")]
-    NoRunner {
-        /// The kind.
-        kind: &'static str,
-    },
     /// What was to be purged is not wholly gone yet.
     #[error("the purges are begun and not finished; the service goes on with them by itself, and its log says why")]
     PurgeUnfinished,
@@ -143,7 +137,7 @@ impl IngestError {
             Self::Catalog(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::KeptBack | Self::Overtaken | Self::PolicyDamaged => ErrorKind::Conflict,
-            Self::Compute(_) | Self::NoRunner { .. } => ErrorKind::Internal,
+            Self::Compute(_) => ErrorKind::Internal,
             Self::Stopping | Self::PurgeUnfinished => ErrorKind::Unavailable,
         }
     }

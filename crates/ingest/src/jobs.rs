@@ -11,6 +11,7 @@ use std::time::Duration;
 use catena_access::Scope;
 use catena_audit::Draft;
 use catena_catalog::{CatalogError, Claimed, Deed, Job, JobEnd, JobKind, LiveIndex, NewJob, Taking, Written};
+use catena_domain::TenantId;
 use catena_runtime::clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

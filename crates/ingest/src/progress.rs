@@ -32,10 +32,6 @@ pub(crate) enum Interrupted {
     /// It goes on where the index is at hand.
     HandedOver,
     /// It waits for somebody to approve this plan, which is JSON.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no kind of job has a plan yet; the first that has takes this away")
-    )]
     Held {
         /// What it would do.
         plan: String,

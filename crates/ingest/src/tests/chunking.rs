@@ -55,8 +55,8 @@ async fn until_the_new_index_answers_the_old_one_takes_in_what_is_written() {
     let between = life.put("b.md", "# Note\n\nWritten before the new index is there.\n", Freshness::Searchable).await;
     assert!(between.searchable, "a write was hidden until the index is built anew");
 
-    assert!(life.ingest.run_next_job().await.unwrap());
-    assert!(!life.ingest.run_next_job().await.unwrap());
+    assert!(life.run_next_job().await);
+    assert!(!life.run_next_job().await);
     assert_eq!(life.live_recipe().await, life.ingest.recipe_of(&aiming_at(64)));
     let (seq, rows) = life.indexed().await;
     assert_eq!(seq, between.seq.unwrap());
@@ -74,15 +74,15 @@ async fn cutting_anew_embeds_only_the_chunks_that_differ() {
     assert!(tokens > 0);
     let parted = Cutting { keep_tables: Some(false), ..Cutting::default() };
     life.set_chunking(Chunking { all: parted, ..Chunking::default() }).await;
-    assert!(life.ingest.run_next_job().await.unwrap());
+    assert!(life.run_next_job().await);
     assert_ne!(&life.live_recipe().await, life.ingest.recipe());
     assert_eq!((life.indexed().await.1, life.embedded_tokens().await), (rows, tokens), "no table is in the handbook");
 
     life.set_chunking(Chunking { sources: [("git".into(), aiming_at(64).all)].into(), ..Chunking::default() }).await;
-    assert!(life.ingest.run_next_job().await.unwrap());
+    assert!(life.run_next_job().await);
     assert_eq!((life.indexed().await.1, life.embedded_tokens().await), (rows, tokens), "nothing comes from git");
     life.set_chunking(aiming_at(64)).await;
-    assert!(life.ingest.run_next_job().await.unwrap());
+    assert!(life.run_next_job().await);
     assert!(life.indexed().await.1 > rows && life.embedded_tokens().await > tokens);
     life.end().await;
 }
