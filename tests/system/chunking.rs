@@ -89,12 +89,13 @@ async fn what_nobody_sees_of_a_document_is_not_found_and_is_counted() {
     admin.write("lamps.md", body).await;
     let read = admin.get(&admin.document("lamps.md")).await.expect(200).json();
     assert_eq!(read["noticed"], json!({"comments": 1}));
-    assert!(read["text"].as_str().expect("a text").contains("zeppelin"), "lines and spans are those of the original");
+    let text = read["text"].as_str().expect("a text");
+    assert!(!text.contains("zeppelin"), "{text}");
+    assert_eq!(text.lines().nth(6), Some("It is put out at seven."), "lines are those of the original");
     let hidden = json!({"query": "zeppelin", "mode": "lexical"});
     assert_eq!(admin.search(&hidden).await.expect(200).json()["results"], json!([]));
     let context = json!({"query": "when is the lamp lit and put out", "budget": {"tokens": 2_000}});
     let answer = admin.context(&context).await.expect(200).json();
-    assert_eq!(answer["citations"].as_array().expect("a list").len(), 2, "the two sides are not joined");
     assert!(!answer["text"].as_str().expect("a text").contains("zeppelin"));
     assert_eq!(answer["citations"][0]["page"], Value::Null);
 }

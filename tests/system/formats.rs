@@ -17,7 +17,11 @@ const FILES: [(&str, &str, &str); 12] = [
     ("handbook/reception-duties.adoc", "text/asciidoc", "registered letters brown book"),
     ("callcentre/storm-line-briefing.pptx", "application/octet-stream", "surveyor flood clause promise amounts"),
     ("policies/sailing-club-endorsement.docx", "", "floating pontoons ice bubbler"),
-    ("regulator/complaints-return-2025.pdf", "application/pdf", "ombudsman caravans hail decided"),
+    (
+        "regulator/complaints-return-2025.pdf",
+        "application/pdf",
+        "how many complaints went to the ombudsman in 2025 and how did they end",
+    ),
     ("claims/loss-adjuster-panel.json", "envelope", "sealed reefer container Iversen"),
     ("fraud/plate-sightings.jsonl", "application/x-ndjson", "white van dented rear door two number plates"),
     ("it/retention_sweep.py", "text/x-python", "photographs fraud inquiry sweep batch"),

@@ -332,7 +332,8 @@ async fn the_record_and_the_log_hold_no_text_of_documents_or_questions() {
     admin.tool(1, "search", &json!({"query": in_query})).await.expect(200);
     admin.tool(1, "fetch", &json!({"id": "page.md"})).await.expect(200);
     admin.get(&admin.document("page.md")).await.expect(200);
-    let raw = admin.request(Method::PUT, &admin.document("bad.md")).header("content-type", "text/markdown");
+    let stated = "text/markdown; charset=utf-8";
+    let raw = admin.request(Method::PUT, &admin.document("bad.md")).header("content-type", stated);
     admin.send(raw.body([in_text.as_bytes(), &[0xff]].concat())).await.expect(422);
     let all = leaves(&admin).await;
     assert!(all.len() > 8, "only {} leaves", all.len());

@@ -41,6 +41,10 @@ pub(crate) fn decode(bytes: &[u8], stated: Stated<'_>) -> Result<String, FormatE
         return textual(text.into_owned(), bytes);
     }
     match stated {
+        // UTF-8 proves itself: whoever says so and is right has sent a text, however strange.
+        Stated::Surely(label) if Encoding::for_label(label.as_bytes()) == Some(UTF_8) => {
+            return as_stated(bytes, label);
+        }
         Stated::Surely(label) => return textual(as_stated(bytes, label)?, bytes),
         Stated::Perhaps(label) => {
             if let Ok(text) = as_stated(bytes, label) {

@@ -123,7 +123,7 @@ impl Content {
                  What is text can be sent as text/markdown.",
                 format.as_content_type()
             ))),
-            (Some(text), None) => Ok(Self { bytes: text.into_bytes(), format, charset: None }),
+            (Some(text), None) => Ok(Self { bytes: text.into_bytes(), format, charset: Some("utf-8".to_owned()) }),
             (None, Some(base64)) => {
                 let bytes = BASE64.decode(base64.trim()).map_err(|_| {
                     Problem::invalid("`base64` is not base64 with the standard letters and its padding.")

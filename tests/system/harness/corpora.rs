@@ -78,7 +78,7 @@ fn files(folder: &Path, below: &Path, found: &mut BTreeSet<String>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             files(&path, below, found);
-        } else if path.extension().is_some_and(|ending| ending == "md" || ending == "txt") {
+        } else {
             found.insert(path.strip_prefix(below).expect("a path below").display().to_string());
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn check(places: &[Place], text: &str) -> Result<()> {
         return invalid(format!("has {} entries; the limit is {limit}; split the document", places.len()));
     }
     let is_in_order = places.windows(2).all(|pair| pair[0].start < pair[1].start && pair[0].line <= pair[1].line);
-    let is_inside = places.last().is_none_or(|last| (last.start as usize) < text.len());
+    let is_inside = places.last().is_none_or(|last| (last.start as usize) <= text.len());
     if is_in_order && is_inside { Ok(()) } else { invalid("is not in the order of the text".to_owned()) }
 }
 

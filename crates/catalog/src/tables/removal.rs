@@ -100,7 +100,7 @@ impl Catalog {
         let (store, id) = (self.store.clone(), id.clone());
         in_task(async move {
             let mut tx = store.write(Reach::Remains(&id)).await?;
-            sql("UPDATE tenants SET state = 'deleting', name = tenant, secret = $2
+            sql("UPDATE tenants SET state = 'deleting', name = tenant, secret = $2, firewall = '{}', chunking = '{}'
                  WHERE tenant = $1 AND state <> 'deleted'")
             .bind(id.as_str())
             .bind(vec![0; 32])
@@ -154,7 +154,7 @@ impl Catalog {
             store.empty_log().await?;
             let mut tx = store.write(Reach::Remains(&id)).await?;
             let removed = under_way(tx.connection(), &id).await?;
-            sql("UPDATE tenants SET state = 'deleted', quotas = '{}', firewall = '{}', documents = 0, text_bytes = 0, chunks = 0
+            sql("UPDATE tenants SET state = 'deleted', quotas = '{}', documents = 0, text_bytes = 0, chunks = 0
                  WHERE tenant = $1")
             .bind(id.as_str())
             .execute(tx.connection())

@@ -156,7 +156,7 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     catalog.forget_generation(&globex, &names.generations[0]).await.unwrap();
     catalog.drop_derived(&globex, &recipe()).await.unwrap();
     let (chunks, embeddings) = cut("T", &text("acme"));
-    let put = catalog.put_chunks(&globex, &recipe(), DocNo(0), VersionNo(1), chunks, embeddings).await.unwrap();
+    let put = catalog.put_chunks(&globex, &recipe(), DocNo(1), VersionNo(1), chunks, embeddings).await.unwrap();
     assert_eq!(put, ChunksPut::Superseded);
     let (_, _, lease) = parts(catalog).await;
     assert!(catalog.progress_job(&globex, &names.jobs[0], &lease, &documents(1, 1), "").await.is_err());

@@ -182,7 +182,7 @@ async fn a_document_written_anew_during_its_purge_keeps_its_new_version_alone(on
     assert_eq!(catalog.version(&scope, &id("a"), VersionNo(1)).await.unwrap(), None);
     finish(catalog).await;
     assert_eq!(catalog.document(&scope, &id("a")).await.unwrap().unwrap().text, "new\n\ntext");
-    assert_eq!(rows(catalog).await, [1, 1, 1, 2, 2, 1, 0]);
+    assert_eq!(rows(catalog).await, [1, 1, 1, 1, 2, 2, 1, 0]);
 }
 
 #[tokio::test]

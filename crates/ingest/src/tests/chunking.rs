@@ -104,14 +104,17 @@ async fn documents_of_a_source_are_cut_as_the_source_says() {
 }
 
 #[tokio::test]
-async fn what_nobody_sees_is_counted_and_a_text_of_nothing_else_has_no_chunk() {
+async fn what_nobody_sees_is_counted_and_a_text_of_nothing_else_is_refused() {
     let folder = TempDir::new().unwrap();
     let life = Life::begin(&folder).await;
     life.make_tenant(life.ingest.recipe()).await;
-    let put = life.put("a.md", "<!-- one -->\n\n<!-- two -->\n", Freshness::Searchable).await;
-    assert_eq!((put.chunks_total, put.searchable), (0, true));
+    let put = life.put("a.md", "<!-- one -->\n\nWhat is seen.\n\n<!-- two -->\n", Freshness::Searchable).await;
+    assert_eq!((put.chunks_total, put.searchable), (1, true));
     let id = DocumentId::new("a.md").unwrap();
     let read = life.catalog.document(&writer(), &id).await.unwrap().unwrap();
     assert_eq!(read.noticed.get("comments"), Some(&2));
+    let nothing = submission("b.md", "<!-- one -->\n\n<!-- two -->\n");
+    let refused = life.ingest.put(&writer(), nothing, Freshness::Durable, draft()).await;
+    assert!(refused.is_err_and(|error| error.kind() == catena_domain::ErrorKind::Invalid));
     life.end().await;
 }
