@@ -95,7 +95,7 @@ async fn a_folder_is_held_as_it_is_and_its_changes_alone_are_read() {
     assert_eq!(sync(&admin).await["state"], "succeeded");
     assert_eq!(last(&admin).await["chunks_embedded"], plan["estimate"]["chunks"]);
 
-    admin.put(&admin.path("groups/board"), &json!({"members": ["olga"]})).await.expect(200);
+    admin.put(&admin.path("groups/board"), &json!({"members": ["olga"]})).await.expect(204);
     let guest = server.key("acme", &["read"], None, &[]).await;
     let olga = server.key("acme", &["read"], Some("olga"), &[]).await;
     wait::until("the papers are found", 20, || async {

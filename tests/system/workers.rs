@@ -13,7 +13,7 @@ use crate::jobs::{done, ended, held, import, job, line, once};
 
 /// As short as a lease may be.
 const LEASE_S: u64 = 2;
-const DOCUMENTS: usize = 60;
+const DOCUMENTS: usize = 400;
 
 /// A service that runs no job itself, on a database of its own.
 struct Place {

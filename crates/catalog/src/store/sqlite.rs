@@ -22,6 +22,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How often a log that readers still need is looked at again before it is given up, and after how long.
 const LOG_TRIES: u32 = 20;
 const LOG_PAUSE: Duration = Duration::from_millis(100);
+/// Up to this size the database is written anew after an erasure, while other writes wait.
+const REWRITTEN_BYTES_MAX: i64 = 256 * 1024 * 1024;
 /// What is left of the write-ahead log's file after it was emptied.
 const JOURNAL_BYTES_KEPT: &str = "67108864";
 
@@ -66,6 +68,7 @@ impl Pools {
 
     /// Moves every page of the log into the database, and cuts the log to nothing.
     pub(super) async fn empty_log(&self) -> Result<()> {
+        self.rewrite().await?;
         for _ in 0..LOG_TRIES {
             let mut connection = self.writer.acquire().await?;
             let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
@@ -76,6 +79,28 @@ impl Pools {
             clock::pause(LOG_PAUSE).await;
         }
         Err(CatalogError::Busy { what: "the database's log, which readers still use," })
+    }
+
+    /// Writes the database's file anew, if it is not too large for that. Deleting overwrites a row where it lies, but not
+    /// what a page that was split or filled up again may still hold of it in its gaps.
+    async fn rewrite(&self) -> Result<()> {
+        let mut connection = self.writer.acquire().await?;
+        let pages: i64 = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?.try_get(0)?;
+        let page_bytes: i64 = sqlx::query("PRAGMA page_size").fetch_one(&mut *connection).await?.try_get(0)?;
+        if pages.saturating_mul(page_bytes) > REWRITTEN_BYTES_MAX {
+            tracing::warn!(pages, "the database is too large to be written anew after an erasure; run VACUUM on it");
+            return Ok(());
+        }
+        // The copy is made in memory: a file for it would hold what is to be gone.
+        sqlx::query("PRAGMA temp_store = MEMORY").execute(&mut *connection).await?;
+        match sqlx::query("VACUUM").execute(&mut *connection).await {
+            Ok(_) => Ok(()),
+            // A full disk is no reason to keep what can be deleted.
+            Err(error) => {
+                tracing::warn!(%error, "the database could not be written anew after an erasure; the next one tries again");
+                Ok(())
+            }
+        }
     }
 
     pub(super) async fn close(&self) {

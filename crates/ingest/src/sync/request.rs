@@ -88,6 +88,21 @@ impl Ingest {
         })
     }
 
+    /// Refuses a description by which no source can be opened, as far as that shows without asking it.
+    fn require_openable(
+        &self,
+        tenant: &TenantId,
+        name: &SourceName,
+        spec: &SourceSpec,
+        credentials: &Credentials,
+    ) -> Result<(), IngestError> {
+        match self.open(tenant, name, spec, credentials) {
+            Ok(_) => Ok(()),
+            Err(IngestError::Source(error)) => Err(IngestError::Description { reason: error.to_string() }),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn open_source(&self, scope: &Scope, row: &SourceRow) -> Result<Box<dyn Source>, IngestError> {
         let place = Place::read(&row.description.spec)?;
         let (pepper, sealed) = (self.0.catalog.pepper(), &row.description.credentials);
@@ -115,7 +130,7 @@ impl Ingest {
     ) -> Result<Written<SourceRow>, IngestError> {
         let place = Place::new(name, new.spec, new.prefix)?;
         let credentials = self.sealed(scope, name, &place.spec, &new.credentials)?;
-        self.open(scope.tenant(), name, &place.spec, &new.credentials)?;
+        self.require_openable(scope.tenant(), name, &place.spec, &new.credentials)?;
         let description = describe(&place, credentials, new.schedule.as_ref(), new.guards, new.state)?;
         Ok(self.0.catalog.create_source(scope, name, description, deed).await?)
     }
@@ -135,7 +150,7 @@ impl Ingest {
         let place = Place::new(name, change.spec.unwrap_or_else(|| old.spec.clone()), Some(prefix))?;
         let credentials = match change.credentials {
             Some(given) => {
-                self.open(scope.tenant(), name, &place.spec, &given)?;
+                self.require_openable(scope.tenant(), name, &place.spec, &given)?;
                 self.sealed(scope, name, &place.spec, &given)?
             }
             None if before.credentials.sealed.is_some() && !is_same_place(&old.spec, &place.spec) => {
@@ -144,7 +159,7 @@ impl Ingest {
             }
             None => {
                 let known = seal::unseal(self.0.catalog.pepper(), scope.tenant(), name, &before.credentials)?;
-                self.open(scope.tenant(), name, &place.spec, &known)?;
+                self.require_openable(scope.tenant(), name, &place.spec, &known)?;
                 before.credentials
             }
         };
