@@ -103,7 +103,7 @@ fn what_nobody_sees_is_in_no_chunk_and_no_chunk_reaches_across_it() {
 }
 
 const RUST: &str = "use std::io;\n\n/// Keeps things.\n#[derive(Debug)]\npub struct Store {\n    path: String,\n}\n\n\
-impl Store {\n    const LIMIT: usize = 3;\n\n    /// Opens it.\n    pub fn open(path: &str) -> Self {\n        todo!()\n    }\n\n    \
+impl Store {\n    const LIMIT: usize = 3;\n\n    /// Opens it.\n    pub fn open(path: &str) -> Self {\n        Self::at(path)\n    }\n\n    \
 fn close(self) {}\n}\n\nmod inner {\n    fn deep() {}\n}\n";
 
 #[test]
@@ -117,7 +117,7 @@ fn declarations_are_sections_under_what_holds_them() {
             ("", "use std::io;"),
             ("struct Store", "/// Keeps things.\n#[derive(Debug)]\npub struct Store {\n    path: String,\n}"),
             ("impl Store", "impl Store {\n    const LIMIT: usize = 3;"),
-            ("impl Store/fn open", "/// Opens it.\n    pub fn open(path: &str) -> Self {\n        todo!()\n    }"),
+            ("impl Store/fn open", "/// Opens it.\n    pub fn open(path: &str) -> Self {\n        Self::at(path)\n    }"),
             ("impl Store/fn close", "fn close(self) {}\n}"),
             ("mod inner", "mod inner {"),
             ("mod inner/fn deep", "fn deep() {}\n}"),
