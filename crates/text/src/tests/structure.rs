@@ -117,7 +117,10 @@ fn declarations_are_sections_under_what_holds_them() {
             ("", "use std::io;"),
             ("struct Store", "/// Keeps things.\n#[derive(Debug)]\npub struct Store {\n    path: String,\n}"),
             ("impl Store", "impl Store {\n    const LIMIT: usize = 3;"),
-            ("impl Store/fn open", "/// Opens it.\n    pub fn open(path: &str) -> Self {\n        Self::at(path)\n    }"),
+            (
+                "impl Store/fn open",
+                "/// Opens it.\n    pub fn open(path: &str) -> Self {\n        Self::at(path)\n    }"
+            ),
             ("impl Store/fn close", "fn close(self) {}\n}"),
             ("mod inner", "mod inner {"),
             ("mod inner/fn deep", "fn deep() {}\n}"),
