@@ -70,9 +70,11 @@ impl Chance {
     }
 }
 
+type Maker = fn(&mut Chance) -> (String, String);
+
 pub(crate) fn all() -> Vec<Plant> {
     let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
-    let makers: [(&'static str, fn(&mut Chance) -> (String, String)); 19] = [
+    let makers: [(&'static str, Maker); 19] = [
         ("catena-key", |it| token(it, catena_key)),
         ("aws-key", |it| token(it, |it| format!("AKIA{}", it.text(UPPER, 16)))),
         ("github-token", |it| token(it, github_token)),

@@ -1,11 +1,9 @@
 //! How documents are cut, and how a tenant has it otherwise.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Home, Reply, Server, text};
+use crate::harness::{Client, Home, Reply, Server, text, wait};
 
 async fn patch(server: &Server, chunking: Value) -> Reply {
     let operator = server.operator();
@@ -15,16 +13,13 @@ async fn patch(server: &Server, chunking: Value) -> Reply {
 
 /// Waits until the generation that answers is one with another recipe than `before`, and says with which.
 async fn recipe_after(admin: &Client, before: &str) -> String {
-    for _ in 0..600 {
+    wait::until("the tenant is cut anew", 60, async || {
         let list = admin.get(&admin.path("generations")).await.expect(200).json();
         let rows = list["data"].as_array().expect("a list").clone();
         let live = rows.into_iter().find(|row| row["state"] == "live").expect("one answers");
-        if live["recipe"] != before {
-            return live["recipe"].as_str().expect("a recipe").to_owned();
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the tenant was not cut anew");
+        (live["recipe"] != before).then(|| live["recipe"].as_str().expect("a recipe").to_owned())
+    })
+    .await
 }
 
 fn manual() -> String {

@@ -40,7 +40,7 @@ pub fn of(embedder: &Embedder, chunking: &Chunking) -> RecipeId {
         text.push_str(&format!("{name:?} {:?}\n", rules(embedder, cutting)));
     }
     let digits = |text: &str| blake3::hash(text.as_bytes()).to_hex();
-    RecipeId::of_parts(&digits(&embedder.fingerprint().to_string()), &digits(&text))
+    RecipeId::of_parts(&digits(embedder.fingerprint()), &digits(&text))
         .unwrap_or_else(|_| unreachable!("hexadecimal digits are a recipe id"))
 }
 

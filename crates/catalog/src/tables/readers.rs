@@ -17,7 +17,8 @@ use crate::tables::codec::json;
 impl Catalog {
     /// The users whom `after` admits and `before` did not, `everyone` left out on either side.
     pub async fn gained_readers(&self, scope: &Scope, before: &Lists, after: &Lists) -> Result<GainedReaders> {
-        let (mut groups, mut users): (Vec<(&str, &str)>, Vec<(&str, &str)>) = Default::default();
+        let mut groups: Vec<(&str, &str)> = Vec::new();
+        let mut users: Vec<(&str, &str)> = Vec::new();
         let sides: [(&str, &BTreeSet<AclEntry>); 4] =
             [("had", before.allow()), ("had-not", before.deny()), ("has", after.allow()), ("has-not", after.deny())];
         for (side, entries) in sides {

@@ -107,7 +107,7 @@ async fn a_worker_that_is_busy_keeps_its_job_and_one_that_is_silent_loses_it(on:
     enqueue_import(&home, "acme", &[(1, "a")]).await;
     let held = home.catalog.claim_job(&briefly()).await.unwrap().unwrap();
     // Three leases long, nobody else gets it while its lease is kept.
-    let watch = std::time::Instant::now();
+    let watch = catena_runtime::clock::Stopwatch::start();
     while watch.elapsed() < 3 * briefly().lease {
         home.catalog.keep_lease(&scope, &held.job.id, &held.lease).await.unwrap();
         assert!(home.catalog.claim_job(&briefly()).await.unwrap().is_none(), "a living worker lost its job");

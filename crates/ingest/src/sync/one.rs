@@ -304,7 +304,8 @@ impl Syncing<'_> {
 
     async fn put(&self, submission: Submission) -> Result<Put, IngestError> {
         let deed = self.deed("document.put");
-        Ok(self.ingest.put(self.scope, submission, Freshness::Durable, deed).await?.value)
+        // On the heap: the pipeline's state is large, and most items never come here.
+        Ok(Box::pin(self.ingest.put(self.scope, submission, Freshness::Durable, deed)).await?.value)
     }
 
     /// Equal bytes of which the same is said need no pipeline: at most what is said beside them is written. Nothing where

@@ -188,7 +188,7 @@ impl Planning<'_> {
         left.sort_unstable();
         self.plan.deletes_held = guards.hold_deletes(left.len(), work.written);
         left.into_iter().for_each(|id| self.plan.deletes.push(id));
-        let scale = |counted: u64| if sampled == 0 { 0 } else { counted.saturating_mul(of as u64) / sampled };
+        let scale = |counted: u64| counted.saturating_mul(of as u64).checked_div(sampled).unwrap_or(0);
         let (chunks, tokens) = (scale(counted.0), scale(counted.1));
         let seconds = chunks_per_s.filter(|rate| *rate > 0.0).map(|rate| chunks as f64 / rate);
         self.plan.estimate = Estimate { documents: of as u64, sampled, chunks, tokens, seconds };
@@ -240,10 +240,10 @@ impl Planning<'_> {
             self.plan.unchanged += 1;
             return Ok((true, (0, 0)));
         }
-        Ok((false, self.to_embed(one, fetched).await?))
+        Ok((false, self.embedded_by(one, fetched).await?))
     }
 
-    async fn to_embed(&mut self, one: &ToRead, fetched: Fetched) -> Result<(u64, u64), IngestError> {
+    async fn embedded_by(&mut self, one: &ToRead, fetched: Fetched) -> Result<(u64, u64), IngestError> {
         let shared = &self.ingest.0;
         let named = fetched.content_type.as_deref().and_then(|kind| Format::from_content_type(kind).ok());
         let Some(format) = named.or_else(|| Format::from_path(one.item.id.as_str())) else { return Ok((0, 0)) };
