@@ -55,7 +55,9 @@ async fn main() -> anyhow::Result<()> {
     let site = changes::Site::open(&data.join("changes").join(&arguments.site))?;
     let (folder, place) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let allowed = place.path().to_str().context("the temporary folder has no name in Unicode")?.to_owned();
-    let more = ["--source-folders", &allowed];
+    let settings = folder.path().join("catena.toml");
+    std::fs::write(&settings, format!("source_folders = [{allowed:?}]\n"))?;
+    let more = ["--config", settings.to_str().context("the temporary folder has no name in Unicode")?];
     let service = Service::start(&arguments.program, folder.path(), &more).await?;
     changes::dates(&service.url, place.path(), &site).await?;
     freshness::measure(&service.url, arguments.documents).await?;

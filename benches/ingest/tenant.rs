@@ -23,6 +23,7 @@ pub(crate) struct Tenant {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Synced {
     pub(crate) seconds: f64,
+    /// What was embedded: chunks, and their tokens.
     pub(crate) chunks: u64,
     pub(crate) tokens: u64,
     /// What became of the documents, in the service's words.
@@ -79,11 +80,13 @@ impl Tenant {
                 _ => bail!("the sync did not succeed: {job}"),
             }
         };
-        let number = |what: &str| job["tally"][what]["done"].as_u64().unwrap_or_default();
+        let seconds = watch.elapsed().as_secs_f64();
+        let source = Self::answer(self.request(Method::GET, "/sources/site")).await?;
+        let number = |what: &str| source["last"][what].as_u64().with_context(|| format!("{what} is not told"));
         Ok(Synced {
-            seconds: watch.elapsed().as_secs_f64(),
-            chunks: number("chunks"),
-            tokens: number("tokens"),
+            seconds,
+            chunks: number("chunks_embedded")?,
+            tokens: number("tokens_embedded")?,
             said: job["note"].as_str().unwrap_or_default().to_owned(),
         })
     }

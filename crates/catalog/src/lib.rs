@@ -22,17 +22,17 @@ pub use backup::{BackupReport, DamagedRecord, RestoreReport, SectionReport, back
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use model::{
-    Admission, Answering, Approval, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, Claimed, ContextCitation,
-    ContextReceipt, Count, CurrentScreening, CurrentVersion, Cut, Cutting, Cuttings, Deed, DeletedRow, DetectorTally,
-    Document, DocumentFindings, DocumentRow, DocumentState, Embedding, Exceeded, Expect, Fence, FoundCounts, FoundSpan,
-    GainedReaders, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges, IndexRow, IndexedVersion,
-    ItemChanges, ItemState, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState, KeptAnswer, KeyRow, Lease,
-    LiveIndex, Member, Move, NewChunk, NewContext, NewDocument, NewJob, NewJobItem, NewKey, NewSuspect, Noticed, Once,
-    Page, PassageKey, PendingPurge, Place, Places, Position, PurgeStep, PutOutcome, Quarantined, Quota, Quotas, Rate,
-    Restated, Restorable, Run, Screening, SealedCredentials, Service, SourceDescription, SourceItem, SourceRow,
-    SourceState, Spending, Standing, Statistics, StoredKey, StoredLeaf, StoredPassage, StoredText, Successor, Suspect,
-    SuspectRow, Taking, Tally, Tenant, TenantChange, TenantState, Usage, UsageKind, Used, Version, VersionRow,
-    WorkerReach, Written,
+    Admission, Amount, Answering, Approval, Besides, Change, Changed, ChunkHash, Chunking, ChunksPut, Claimed,
+    ContextCitation, ContextReceipt, Count, CurrentScreening, CurrentVersion, Cut, Cutting, Cuttings, Deed, DeletedRow,
+    DetectorTally, Document, DocumentFindings, DocumentRow, DocumentState, Embedding, Exceeded, Expect, Fence,
+    FoundCounts, FoundSpan, GainedReaders, GenerationRow, GenerationState, Group, GroupRow, Held, IndexChanges,
+    IndexRow, IndexedVersion, ItemChanges, ItemState, Job, JobControl, JobEnd, JobFailure, JobItem, JobKind, JobState,
+    KeptAnswer, KeyRow, Lease, LiveIndex, Member, Move, NewChunk, NewContext, NewDocument, NewJob, NewJobItem, NewKey,
+    NewSuspect, Noticed, Once, Page, PassageKey, PendingPurge, Place, Places, Position, PurgeStep, PutOutcome,
+    Quarantined, Quota, Quotas, Rate, Restated, Restorable, Run, Screening, SealedCredentials, Service,
+    SourceDescription, SourceItem, SourceRow, SourceState, Spending, Standing, Statistics, StoredKey, StoredLeaf,
+    StoredPassage, StoredText, Successor, Suspect, SuspectRow, Taking, Tally, Tenant, TenantChange, TenantState, Usage,
+    UsageKind, Used, Version, VersionRow, WorkerReach, Written,
 };
 pub use store::{Database, PostgresPlace};
 pub use stored_acl::{acl_of, acl_text};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use catena_access::{Attributes, Scope};
 use catena_catalog::{
-    CatalogError, Change, Claimed, Count, Deed, Expect, Job, JobFailure, JobItem, JobKind, NewJob, NewJobItem, Tally,
-    Written, acl_of, acl_text,
+    Amount, CatalogError, Change, Claimed, Count, Deed, Expect, Job, JobFailure, JobItem, JobKind, NewJob, NewJobItem,
+    Tally, Written, acl_of, acl_text,
 };
 use catena_domain::{DocumentId, ErrorKind, JobId, Timestamp};
 use catena_runtime::clock;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::screen::KEPT_BACK;
 use crate::progress::{Interrupted, Progress};
-use crate::{Freshness, Ingest, IngestError, Submission, recipe};
+use crate::{Freshness, Ingest, IngestError, Submission};
 
 /// Lines that are taken off the list at once.
 const ITEMS_PER_STEP: usize = 64;
@@ -152,10 +152,7 @@ fn unpacked(item: &JobItem) -> Option<ImportChange> {
 
 /// What became of a line.
 enum Outcome {
-    Done {
-        chunks: u64,
-        tokens: u64,
-    },
+    Done(Amount),
     Failed(String),
     /// It was handed in and waits in the firewall's quarantine.
     KeptBack,
@@ -181,16 +178,11 @@ pub(crate) async fn run(
             .map(|items| write_in_order(ingest, scope, progress, id, items))
             .buffer_unordered(DOCUMENTS_AT_ONCE);
         while let Some(done) = steps.next().await {
-            let (chunks, tokens) = done?;
-            tally.chunks.done += chunks;
-            tally.tokens.done += tokens;
+            let amount = done?;
+            tally.chunks.done += amount.chunks;
+            tally.tokens.done += amount.tokens;
         }
-        let (done, total) = (tally.documents.done.max(1), tally.documents.total);
-        let reckoned = |of: u64| of.max((of as f64 * total as f64 / done as f64) as u64);
-        if tally.documents.done > 0 {
-            tally.chunks.total = reckoned(tally.chunks.done);
-            tally.tokens.total = reckoned(tally.tokens.done);
-        }
+        tally.reckon();
     }
 }
 
@@ -206,23 +198,20 @@ fn by_document(items: Vec<JobItem>) -> Vec<Vec<JobItem>> {
     groups
 }
 
-/// Does the lines about one document. Says how many chunks and tokens that gave.
+/// Does the lines about one document. Says what they were cut into.
 async fn write_in_order(
     ingest: &Ingest,
     scope: &Scope,
     progress: &Progress<'_>,
     job: &JobId,
     items: Vec<JobItem>,
-) -> Result<(u64, u64), Interrupted> {
-    let (mut all_chunks, mut all_tokens) = (0, 0);
+) -> Result<Amount, Interrupted> {
+    let mut all = Amount::default();
     for item in items {
         let change = unpacked(&item)
             .ok_or_else(|| CatalogError::Corrupt { what: "what an import is to write", id: job.to_string() })?;
         match write_patiently(ingest, scope, progress, item.item, &change).await? {
-            Outcome::Done { chunks, tokens } => {
-                all_chunks += chunks;
-                all_tokens += tokens;
-            }
+            Outcome::Done(amount) => all += amount,
             Outcome::Failed(reason) => {
                 progress.failed_item(&item.document, &format!("line {}: {reason}", item.item), Some(item.item)).await?;
             }
@@ -233,7 +222,7 @@ async fn write_in_order(
             }
         }
     }
-    Ok((all_chunks, all_tokens))
+    Ok(all)
 }
 
 /// Does one line. Waits a few times when what it needs is not there just now.
@@ -274,16 +263,14 @@ async fn write(
             if put.change == Change::Quarantined {
                 return Ok(Outcome::KeptBack);
             }
-            let recipe = recipe::recipes(&ingest.0, scope).await?.wanted;
-            let tokens = ingest.0.catalog.tokens_of(scope, &submission.id, &recipe.id).await?;
-            Ok(Outcome::Done { chunks: put.chunks_total as u64, tokens })
+            Ok(Outcome::Done(put.cut))
         }
         ImportChange::Delete(id) => {
             let deed = progress.deed_of_item("document.delete", item);
             if ingest.delete(scope, id, Expect::Any, deed).await?.is_none() {
                 progress.item_done(item).await?;
             }
-            Ok(Outcome::Done { chunks: 0, tokens: 0 })
+            Ok(Outcome::Done(Amount::default()))
         }
     }
 }

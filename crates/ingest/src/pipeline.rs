@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use catena_access::{Acl, Attributes, Scope};
 use catena_catalog::{
-    Besides, Change, Chunking, Cut, Cutting, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written,
+    Amount, Besides, Change, Chunking, Cut, Cutting, Deed, Expect, NewChunk, NewDocument, PutOutcome, Spending, Written,
 };
 use catena_domain::{DocumentId, RecipeId, Seq, Timestamp, VersionNo, limits};
 use catena_embedding::Embedder;
@@ -61,10 +61,10 @@ pub struct Put {
     pub seq: Option<Seq>,
     /// The tenant's sequence number after the write.
     pub at: Seq,
-    /// Chunks of the version.
-    pub chunks_total: usize,
-    /// Chunks that had to be embedded.
-    pub chunks_embedded: usize,
+    /// What its text was cut into.
+    pub cut: Amount,
+    /// Of that, what had to be embedded.
+    pub embedded: Amount,
     /// Whether a search finds it already.
     pub searchable: bool,
 }
@@ -78,8 +78,8 @@ impl Put {
             change: outcome.change,
             seq: outcome.seq,
             at: outcome.at,
-            chunks_total: outcome.chunks_total,
-            chunks_embedded: outcome.chunks_embedded,
+            cut: outcome.cut,
+            embedded: outcome.embedded,
             searchable: false,
         }
     }

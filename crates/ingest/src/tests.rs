@@ -110,11 +110,11 @@ impl Life {
     }
 
     /// What the index of the live generation holds: how far it is, and how many rows.
-    async fn indexed(&self) -> (Seq, usize) {
+    async fn indexed(&self) -> (Seq, u64) {
         let scope = Scope::service(&tenant());
         let row = self.catalog.live_generation(&scope).await.unwrap();
         let generation = self.index.existing(&scope, &row.id, &row.recipe, row.dimension as usize).unwrap().unwrap();
-        (generation.applied_seq(), generation.snapshot().rows())
+        (generation.applied_seq(), generation.snapshot().rows() as u64)
     }
 
     async fn condition(&self) -> Condition {
@@ -173,12 +173,12 @@ async fn the_same_bytes_twice_change_nothing_and_an_edit_embeds_only_what_it_tou
     let life = Life::begin(&folder).await;
     life.make_tenant(life.ingest.recipe()).await;
     let first = life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
-    assert_eq!((first.change, first.chunks_embedded, first.searchable), (Change::Created, first.chunks_total, true));
+    assert_eq!((first.change, first.embedded.chunks, first.searchable), (Change::Created, first.cut.chunks, true));
     let again = life.put("a.md", &handbook("Rule 5 says"), Freshness::Searchable).await;
-    assert_eq!((again.change, again.seq, again.chunks_embedded), (Change::None, None, 0));
+    assert_eq!((again.change, again.seq, again.embedded.chunks), (Change::None, None, 0));
     let edited = life.put("a.md", &handbook("Rule 5 demands"), Freshness::Searchable).await;
     assert_eq!(edited.change, Change::NewVersion);
-    assert!((1..=2).contains(&edited.chunks_embedded), "{} chunks were embedded", edited.chunks_embedded);
+    assert!((1..=2).contains(&edited.embedded.chunks), "{} chunks were embedded", edited.embedded.chunks);
     life.end().await;
 }
 
@@ -228,7 +228,7 @@ fn index_files(folder: &TempDir, name: &str) -> Vec<PathBuf> {
 }
 
 /// A service with three documents in three segments, stopped.
-async fn three_notes(folder: &TempDir) -> (Seq, usize) {
+async fn three_notes(folder: &TempDir) -> (Seq, u64) {
     let life = Life::begin(folder).await;
     life.make_tenant(life.ingest.recipe()).await;
     for at in 0..3 {
@@ -370,7 +370,7 @@ async fn a_tenant_of_another_recipe_is_cut_and_embedded_again_and_then_swapped_i
     assert_eq!(life.catalog.jobs(&scope, 10).await.unwrap()[0].state, JobState::Succeeded);
     let live = life.catalog.live_generation(&scope).await.unwrap();
     assert_eq!(&live.recipe, life.ingest.recipe());
-    assert_eq!(life.indexed().await, (put.seq.unwrap(), put.chunks_total));
+    assert_eq!(life.indexed().await, (put.seq.unwrap(), put.cut.chunks));
     let states: Vec<_> = life.catalog.generations(&scope).await.unwrap().iter().map(|row| row.state).collect();
     assert!(states.contains(&GenerationState::Retired), "{states:?}");
     life.end().await;

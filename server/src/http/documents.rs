@@ -47,9 +47,9 @@ impl Wait {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChunkCounts {
-    total: usize,
-    embedded: usize,
-    reused: usize,
+    total: u64,
+    embedded: u64,
+    reused: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,9 +93,9 @@ fn put_body(id: &DocumentId, put: &Put) -> PutBody {
         seq: put.at.0,
         searchable: put.searchable,
         chunks: ChunkCounts {
-            total: put.chunks_total,
-            embedded: put.chunks_embedded,
-            reused: put.chunks_total - put.chunks_embedded,
+            total: put.cut.chunks,
+            embedded: put.embedded.chunks,
+            reused: put.cut.chunks - put.embedded.chunks,
         },
     }
 }

@@ -172,8 +172,12 @@ pub(crate) struct LastBody {
     skipped: u64,
     /// What waits for approval.
     withheld: u64,
+    /// What was written was cut into so many chunks.
     chunks: u64,
+    tokens: u64,
+    /// Of these, what had to be embedded.
     chunks_embedded: u64,
+    tokens_embedded: u64,
 }
 
 impl From<LastSync> for LastBody {
@@ -194,7 +198,9 @@ impl From<LastSync> for LastBody {
             skipped: totals.skipped,
             withheld: totals.withheld,
             chunks: totals.chunks,
+            tokens: totals.tokens,
             chunks_embedded: totals.chunks_embedded,
+            tokens_embedded: totals.tokens_embedded,
         }
     }
 }

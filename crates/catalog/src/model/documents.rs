@@ -126,10 +126,37 @@ pub struct PutOutcome {
     pub change: Change,
     /// The tenant's sequence number after the write.
     pub at: Seq,
-    /// Chunks of the version.
-    pub chunks_total: usize,
-    /// Vectors that came with them.
-    pub chunks_embedded: usize,
+    /// What the text that came was cut into; nothing where no text came.
+    pub cut: Amount,
+    /// Of that, what came with a vector.
+    pub embedded: Amount,
+}
+
+/// Chunks, and the tokens that are in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Chunks.
+    pub chunks: u64,
+    /// Their tokens.
+    pub tokens: u64,
+}
+
+impl Amount {
+    /// How much some chunks are.
+    pub fn of<'a>(chunks: impl IntoIterator<Item = &'a NewChunk>) -> Self {
+        let mut amount = Self::default();
+        for chunk in chunks {
+            amount += Self { chunks: 1, tokens: u64::from(chunk.tokens) };
+        }
+        amount
+    }
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, more: Self) {
+        self.chunks += more.chunks;
+        self.tokens += more.tokens;
+    }
 }
 
 /// What a write to a document did that is not a new text.

@@ -98,6 +98,19 @@ pub struct Tally {
     pub tokens: Count,
 }
 
+impl Tally {
+    /// Reckons how much there is in all, as if what is left were like what is done.
+    pub fn reckon(&mut self) {
+        let Count { done, total } = self.documents;
+        if done == 0 {
+            return;
+        }
+        let in_all = |of: u64| of.max((of as f64 * total as f64 / done as f64) as u64);
+        self.chunks.total = in_all(self.chunks.done);
+        self.tokens.total = in_all(self.tokens.done);
+    }
+}
+
 /// The present run of a job: from when a worker took it to its last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {

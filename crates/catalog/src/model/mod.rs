@@ -19,8 +19,8 @@ pub use chunking::{Chunking, Cutting};
 pub use deed::{Deed, KeptAnswer, Once};
 pub use directory::{Group, GroupRow, Member, Quarantined};
 pub use documents::{
-    Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect, NewChunk,
-    NewDocument, PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
+    Amount, Besides, Change, Changed, CurrentVersion, Cut, DeletedRow, Document, DocumentRow, DocumentState, Expect,
+    NewChunk, NewDocument, PendingPurge, PurgeStep, PutOutcome, Restorable, Version, VersionRow,
 };
 pub use feed::{ChunksPut, IndexChanges, IndexRow, IndexedVersion, PassageKey, StoredPassage, StoredText};
 pub use firewall::{

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use catena_access::Scope;
-use catena_domain::{DocNo, DocumentId, RecipeId, TenantId, VersionNo, limits};
+use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
@@ -57,21 +57,6 @@ impl Catalog {
         .fetch_all(&mut tx)
         .await?;
         rows.iter().map(|row| row.hash("hash")).collect()
-    }
-
-    /// How many tokens the chunks of a document's current version have under a recipe.
-    pub async fn tokens_of(&self, scope: &Scope, id: &DocumentId, recipe: &RecipeId) -> Result<u64> {
-        let mut tx = self.store.read(scope).await?;
-        let row = sql("SELECT CAST(coalesce(sum(c.tokens), 0) AS BIGINT) AS tokens
-             FROM documents d
-             JOIN chunks c ON c.tenant = d.tenant AND c.doc = d.doc AND c.version = d.version AND c.recipe = $3
-             WHERE d.tenant = $1 AND d.document = $2")
-        .bind(scope.tenant().as_str())
-        .bind(id.as_str())
-        .bind(recipe.as_str())
-        .fetch_one(&mut tx)
-        .await?;
-        row.u64("tokens")
     }
 
     /// How much of the tenant's live documents is cut under a recipe: `done`. Of the documents, `total` is how many there

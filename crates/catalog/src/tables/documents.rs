@@ -3,6 +3,8 @@
 //! What is searched for is the text under its title; a change of either, or of the kind of text, makes a version. What
 //! is only said about the document does not.
 
+use std::collections::HashSet;
+
 use catena_access::{Acl, Liveness, Scope, attribute};
 use catena_audit::{Draft, Object};
 use catena_domain::{AclId, DocNo, DocumentId, Seq, TenantId, VersionNo, limits};
@@ -11,8 +13,8 @@ use catena_runtime::clock;
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Change, Changed, CurrentVersion, Deed, Expect, Held, NewDocument, PutOutcome, Screening, Spending, UsageKind,
-    Written,
+    Amount, Change, Changed, CurrentVersion, Deed, Expect, Held, NewDocument, PutOutcome, Screening, Spending,
+    UsageKind, Written,
 };
 use crate::store::{Connection, Store, WriteTx, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
@@ -245,8 +247,11 @@ impl Write<'_> {
     }
 
     fn outcome(&self, doc: DocNo, version: VersionNo, seq: Option<Seq>, at: Seq) -> PutOutcome {
-        let (chunks_total, chunks_embedded) = (self.derived.chunks.len(), self.derived.embeddings.len());
-        PutOutcome { doc, version, seq, change: self.change, at, chunks_total, chunks_embedded }
+        let chunks = &self.derived.chunks;
+        let mut new: HashSet<&[u8; 32]> = self.derived.embeddings.iter().map(|(hash, _)| hash).collect();
+        // Chunks of equal words share a vector.
+        let embedded = Amount::of(chunks.iter().filter(|chunk| new.remove(&chunk.hash)));
+        PutOutcome { doc, version, seq, change: self.change, at, cut: Amount::of(chunks), embedded }
     }
 
     /// The same text written under a recipe that has not cut it yet.

@@ -9,7 +9,7 @@ use catena_domain::DocumentId;
 
 use crate::Catalog;
 use crate::error::Result;
-use crate::model::{Change, Changed, Deed, Move, PutOutcome, Restated, UsageKind, Written};
+use crate::model::{Amount, Change, Changed, Deed, Move, PutOutcome, Restated, UsageKind, Written};
 use crate::store::{in_task, sql};
 use crate::tables::codec::{acl_text, hex, json, long, sha256};
 use crate::tables::documents::{self, intern};
@@ -59,12 +59,12 @@ impl Catalog {
                 Some(seq) => seq,
                 None => tenants::seq(tx.connection(), &tenant).await?,
             };
-            let chunks_total = now.chunked.iter().map(|&(_, chunks)| chunks as usize).max().unwrap_or_default();
             let (doc, version) = (now.doc, now.version);
             deed.draft.seq = seq.map(|seq| seq.0);
             deed.draft.objects.push(documents::object(&restated.id, version, &now.text_sha256));
             deed.draft.policy.get_or_insert_with(|| hex(&sha256(acl_text(&restated.acl).as_bytes())));
-            let value = PutOutcome { doc, version, seq, change, at, chunks_total, chunks_embedded: 0 };
+            let value =
+                PutOutcome { doc, version, seq, change, at, cut: Amount::default(), embedded: Amount::default() };
             deed.done(tx, &tenant, value).await.map(Some)
         })
         .await

@@ -12,7 +12,9 @@ use catena_runtime::clock;
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Change, Deed, Expect, NewSuspect, Page, PutOutcome, Suspect, SuspectRow, UsageKind, Written};
+use crate::model::{
+    Amount, Change, Deed, Expect, NewSuspect, Page, PutOutcome, Suspect, SuspectRow, UsageKind, Written,
+};
 use crate::store::{Connection, Row, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::page::{self, Items as _};
@@ -51,8 +53,8 @@ impl Catalog {
                 seq: None,
                 change: Change::Quarantined,
                 at: tenants::seq(tx.connection(), &tenant).await?,
-                chunks_total: 0,
-                chunks_embedded: 0,
+                cut: Amount::default(),
+                embedded: Amount::default(),
             };
             deed.draft.status = ACCEPTED;
             name(&mut deed.draft, &suspect.document, &suspect.bytes_sha256);

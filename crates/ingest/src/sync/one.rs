@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use catena_access::Acl;
 use catena_audit::Object;
-use catena_catalog::{CatalogError, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem};
+use catena_catalog::{Amount, CatalogError, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem};
 use catena_domain::{DocumentId, ErrorKind};
 use catena_sources::{Access, Fetch, Fetched, Item, SourceError};
 use catena_text::Format;
@@ -63,13 +63,13 @@ pub(crate) struct Done {
     pub(crate) note: Option<SourceItem>,
     /// Where it was before.
     pub(crate) moved_from: Option<DocumentId>,
-    pub(crate) chunks: u64,
-    pub(crate) embedded: u64,
+    pub(crate) cut: Amount,
+    pub(crate) embedded: Amount,
 }
 
 impl Done {
     fn of(id: &DocumentId, became: Became, note: Option<SourceItem>) -> Self {
-        Self { id: id.clone(), became, note, moved_from: None, chunks: 0, embedded: 0 }
+        Self { id: id.clone(), became, note, moved_from: None, cut: Amount::default(), embedded: Amount::default() }
     }
 
     /// One that could not be done: what was known of it stays, but for the reason.
@@ -298,7 +298,7 @@ impl Syncing<'_> {
             }
         };
         let mut done = Done::of(id, became, Some(note));
-        (done.chunks, done.embedded) = (put.chunks_total as u64, put.chunks_embedded as u64);
+        (done.cut, done.embedded) = (put.cut, put.embedded);
         Ok(done)
     }
 

@@ -34,8 +34,12 @@ pub struct Totals {
     pub withheld: u64,
     /// Chunks of what was written.
     pub chunks: u64,
+    /// Their tokens.
+    pub tokens: u64,
     /// Of these, chunks that were embedded.
     pub chunks_embedded: u64,
+    /// Their tokens.
+    pub tokens_embedded: u64,
     /// Failures that may be none the next time.
     #[serde(skip)]
     pub(crate) to_try_again: u64,
@@ -47,8 +51,10 @@ pub struct Totals {
 impl Totals {
     pub(crate) fn count(&mut self, done: &Done) {
         self.documents.0 += 1;
-        self.chunks += done.chunks;
-        self.chunks_embedded += done.embedded;
+        self.chunks += done.cut.chunks;
+        self.tokens += done.cut.tokens;
+        self.chunks_embedded += done.embedded.chunks;
+        self.tokens_embedded += done.embedded.tokens;
         self.moved += u64::from(done.moved_from.is_some());
         let quarantined = catena_catalog::ItemState::Quarantined;
         self.quarantined += u64::from(done.note.as_ref().is_some_and(|note| note.state == quarantined));
@@ -70,11 +76,11 @@ impl Totals {
 
     pub(crate) fn tally(&self) -> Tally {
         let (done, total) = self.documents;
-        Tally {
-            documents: Count { done, total: total.max(done) },
-            chunks: Count { done: self.chunks, total: self.chunks },
-            ..Tally::default()
-        }
+        let whole = |done| Count { done, total: done };
+        let documents = Count { done, total: total.max(done) };
+        let mut tally = Tally { documents, chunks: whole(self.chunks), tokens: whole(self.tokens) };
+        tally.reckon();
+        tally
     }
 
     pub(crate) fn named(&self) -> [(&'static str, u64); 11] {
@@ -95,7 +101,10 @@ impl Totals {
 
     pub(crate) fn note(&self) -> String {
         let told = self.named().into_iter().filter(|&(name, count)| count > 0 && name != "chunks_embedded");
-        let told: Vec<String> = told.map(|(name, count)| format!("{count} {name}")).collect();
+        let mut told: Vec<String> = told.map(|(name, count)| format!("{count} {name}")).collect();
+        if self.chunks > 0 {
+            told.push(format!("{} of {} chunks embedded", self.chunks_embedded, self.chunks));
+        }
         if told.is_empty() { "nothing to do".to_owned() } else { told.join(", ") }
     }
 }

@@ -60,7 +60,7 @@ async fn until_the_new_index_answers_the_old_one_takes_in_what_is_written() {
     assert_eq!(life.live_recipe().await, life.ingest.recipe_of(&aiming_at(64)));
     let (seq, rows) = life.indexed().await;
     assert_eq!(seq, between.seq.unwrap());
-    assert!(rows > before.chunks_total + 1, "{rows} rows after cutting {} chunks finer", before.chunks_total);
+    assert!(rows > before.cut.chunks + 1, "{rows} rows after cutting {} chunks finer", before.cut.chunks);
     life.end().await;
 }
 
@@ -96,7 +96,7 @@ async fn documents_of_a_source_are_cut_as_the_source_says() {
     life.set_chunking(Chunking { sources, ..Chunking::default() }).await;
     let of = async |id: &str, source: Option<&str>| {
         let submission = Submission { source: source.map(str::to_owned), ..submission(id, &handbook("Rule 5 says")) };
-        life.ingest.put(&writer(), submission, Freshness::Durable, draft()).await.unwrap().value.chunks_total
+        life.ingest.put(&writer(), submission, Freshness::Durable, draft()).await.unwrap().value.cut.chunks
     };
     let (pushed, of_git) = (of("a.md", None).await, of("b.md", Some("git")).await);
     assert!(of_git > pushed, "{of_git} chunks from git, {pushed} pushed");
@@ -109,7 +109,7 @@ async fn what_nobody_sees_is_counted_and_a_text_of_nothing_else_is_refused() {
     let life = Life::begin(&folder).await;
     life.make_tenant(life.ingest.recipe()).await;
     let put = life.put("a.md", "<!-- one -->\n\nWhat is seen.\n\n<!-- two -->\n", Freshness::Searchable).await;
-    assert_eq!((put.chunks_total, put.searchable), (1, true));
+    assert_eq!((put.cut.chunks, put.searchable), (1, true));
     let id = DocumentId::new("a.md").unwrap();
     let read = life.catalog.document(&writer(), &id).await.unwrap().unwrap();
     assert_eq!(read.noticed.get("comments"), Some(&2));

@@ -72,7 +72,7 @@ async fn of_what_is_redacted_nothing_is_stored_not_even_a_hash_that_gives_it_awa
     assert_ne!(life.bytes_sha256("a.md").await, of_original, "whoever tries all passwords would know the right one");
 
     let again = life.ingest.put(&writer(), told, Freshness::Searchable, draft()).await.unwrap().value;
-    assert_eq!((again.change, again.chunks_embedded), (Change::None, 0), "the same bytes are the same document");
+    assert_eq!((again.change, again.embedded.chunks), (Change::None, 0), "the same bytes are the same document");
     life.end().await;
     assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
 }
@@ -86,7 +86,7 @@ async fn what_waits_is_not_embedded_and_not_indexed() {
     life.secrets(Action::Quarantine).await;
     let rows = life.indexed().await.1;
     let put = life.put("a.md", &notes(), Freshness::Searchable).await;
-    assert_eq!((put.change, put.searchable, put.chunks_total, put.chunks_embedded), (Change::Quarantined, false, 0, 0));
+    assert_eq!((put.change, put.searchable, put.cut.chunks, put.embedded.chunks), (Change::Quarantined, false, 0, 0));
     assert_eq!(life.indexed().await.1, rows);
     assert!(life.catalog.document(&writer(), &id("a.md")).await.unwrap().is_none());
     let kept = life.ingest.kept_back(&writer(), &id("a.md")).await.unwrap().unwrap();
@@ -132,7 +132,7 @@ async fn a_new_policy_is_seen_by_equal_bytes_and_embeds_nothing() {
     let flag = life.ingest.policy_digest(&writer()).await.unwrap();
     assert_ne!(flag, off);
     let flagged = life.put("a.md", &notes(), Freshness::Durable).await;
-    assert_eq!((flagged.change, flagged.chunks_embedded), (Change::Metadata, 0));
+    assert_eq!((flagged.change, flagged.embedded.chunks), (Change::Metadata, 0));
     assert_eq!(known(life.catalog.current(&writer(), &id("a.md")).await.unwrap().unwrap()), flag);
 
     life.secrets(Action::Redact).await;

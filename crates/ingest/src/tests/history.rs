@@ -60,7 +60,7 @@ async fn an_earlier_version_comes_back_as_a_new_one_and_nothing_is_embedded_for_
     let leaves = life.leaves().await;
     let back = life.restore(1, None).await.unwrap().unwrap();
     assert_eq!((back.change, back.version), (Change::NewVersion, VersionNo(3)));
-    assert_eq!((back.chunks_total, back.chunks_embedded, back.searchable), (first.chunks_total, 0, true));
+    assert_eq!((back.cut.chunks, back.embedded.chunks, back.searchable), (first.cut.chunks, 0, true));
     assert_eq!(life.leaves().await, leaves + 1);
     assert_eq!(life.text().await, before);
     let versions = life.catalog.versions(&writer(), &id("a.md")).await.unwrap().unwrap();
@@ -81,7 +81,7 @@ async fn a_deleted_document_comes_back_only_to_those_who_are_named() {
     let refused = life.restore(1, None).await.unwrap_err();
     assert!(matches!(refused, crate::IngestError::AclNeeded), "{refused}");
     let back = life.restore(1, open_to_all()).await.unwrap().unwrap();
-    assert_eq!((back.change, back.version, back.chunks_embedded), (Change::Created, VersionNo(2), 0));
+    assert_eq!((back.change, back.version, back.embedded.chunks), (Change::Created, VersionNo(2), 0));
     life.end().await;
 }
 

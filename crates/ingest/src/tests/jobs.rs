@@ -151,7 +151,7 @@ async fn a_worker_without_the_index_cuts_and_embeds_and_hands_the_building_over(
     assert!(life.run_next_job().await);
     assert_eq!(life.job(&job).await.state, JobState::Succeeded);
     assert_eq!(&life.catalog.live_generation(&scope).await.unwrap().recipe, life.ingest.recipe());
-    assert_eq!(life.indexed().await, (put.seq.unwrap(), put.chunks_total));
+    assert_eq!(life.indexed().await, (put.seq.unwrap(), put.cut.chunks));
     life.end().await;
 }
 

@@ -149,6 +149,11 @@ async fn what_did_not_change_is_neither_fetched_nor_written() {
     world.put("3.md", &note(33), everyone());
     let edited = world.synced().await;
     assert_eq!((edited.changed, edited.unchanged, edited.chunks_embedded), (1, 4, 1));
+    assert_eq!(first.tokens_embedded, first.tokens, "all was new");
+    assert!(
+        edited.tokens_embedded > 0 && edited.tokens_embedded * 4 < first.tokens_embedded,
+        "{edited:?} after {first:?}"
+    );
     assert_eq!(world.current("3.md").await.unwrap().version.0, 2);
 }
 
