@@ -126,12 +126,9 @@ async fn what_a_worker_writes_is_found_by_the_service_without_a_restart() {
     assert_eq!(job(&admin, &id).await["state"], "queued", "the service runs jobs that it should not");
     let mut worker = place.worker("worker", &[]);
     assert_whole_and_first(&admin, &id).await;
+    let last = DOCUMENTS - 1;
     wait::until("a search finds what the worker wrote", 10, async || {
-        admin
-            .found("which gate is greased in autumn")
-            .await
-            .contains(&format!("gate-{}.md", DOCUMENTS - 1))
-            .then_some(())
+        admin.found(&format!("gate {last}")).await.contains(&format!("gate-{last}.md")).then_some(())
     })
     .await;
     worker.signal("TERM");
