@@ -44,7 +44,7 @@ check: ## Check format, lints, house rules, documentation and dependencies.
 bench: ## Measure relevance, with optimised programs. Each question is a file in benches.
 	$(CARGO) run --locked --release --package catena-benches --bin catena-bench-relevance -- $(ARGS)
 
-bench-formats: ## Measure how well files of every format below CATENA_DATA are read, and what hostile ones cost.
+bench-formats: ## Measure how well files of every format are read, and what hostile ones cost.
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 	$(MEASURED)/catena-bench-formats
 
@@ -58,9 +58,10 @@ bench-index: ## Measure searching, filters, words and building beside other inde
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 	$(MEASURED)/catena-bench-index --python $(PYTHON) $(ARGS)
 
-bench-ingest: provision ## Measure what changes cost, from source to first hit, and reading every format.
+bench-ingest: provision ## Measure what changes cost, how soon they are found, hostile files, and every format.
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 	$(MEASURED)/catena-bench-ingest --program $(MEASURED)/catena $(ARGS)
+	$(MEASURED)/catena-bench-formats
 
 bench-tenants: provision ## Measure tenants at rest: memory, the first query of a cold one, the time to ready.
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)

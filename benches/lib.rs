@@ -1,5 +1,7 @@
 //! What measurements share: starting the whole program, opening a model, and numbers about many runs.
 
+pub mod hostile;
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Stdio;

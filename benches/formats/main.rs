@@ -1,10 +1,9 @@
 //! How well files of every format are read: the share that is, word recall and order against another converter's text,
 //! time and memory of the reader process, and what hostile files cost.
 //!
-//! Takes the files that `formats/pairs.tsv` names below `CATENA_DATA` (default `../shared/data`), and says plainly that it
-//! was skipped where there are none. The expected texts are another program's: words are compared, not bytes.
+//! Takes the files that `formats/pairs.tsv` names below `CATENA_BENCH_DATA`, and says plainly that it was skipped where
+//! there are none. The expected texts are another program's: words are compared, not bytes.
 
-mod hostile;
 mod words;
 
 use std::collections::BTreeMap;
@@ -13,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use catena_benches::hostile;
 use catena_formats::Formats;
 use catena_runtime::Compute;
 use catena_runtime::clock::Stopwatch;
@@ -38,12 +38,9 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn measure() -> anyhow::Result<()> {
-    let data = environment::variable("CATENA_DATA").unwrap_or_else(|| "../shared/data".to_owned());
-    let data = PathBuf::from(data);
-    if data.join("formats/pairs.tsv").is_file() {
-        real(&data).await?;
-    } else {
-        println!("skipped: there is no formats/pairs.tsv below {}; set CATENA_DATA", data.display());
+    match environment::variable("CATENA_BENCH_DATA").map(PathBuf::from) {
+        Some(data) => real(&data).await?,
+        None => println!("SKIPPED: no data folder; name one with CATENA_BENCH_DATA"),
     }
     hostile_files().await
 }

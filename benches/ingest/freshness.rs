@@ -47,11 +47,11 @@ pub(crate) async fn measure(url: &str, documents: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn word(number: usize) -> String {
+pub(crate) fn word(number: usize) -> String {
     format!("archivekey{number}")
 }
 
-async fn write(tenant: &Tenant, number: usize, query: &str) -> anyhow::Result<()> {
+pub(crate) async fn write(tenant: &Tenant, number: usize, query: &str) -> anyhow::Result<()> {
     let text = format!("# Archive at night, rule {number}\n\n{}The word is {}.\n", PAGE.repeat(6), word(number));
     let body = json!({ "text": text, "acl": { "allow": ["everyone"] } });
     let request = tenant.request(Method::PUT, &format!("/documents/page-{number}.md{query}"));

@@ -6,6 +6,7 @@
 //! when every file was touched. Then the chunks of the last whole date, as the catalog holds them, through this process's
 //! own embedder with as many workers, rounds alternating with whole syncs, the service stopped meanwhile. Then documents of
 //! one page, written one by one: the time from the answer to the first search that finds them, and of writes that wait.
+//! Then searches of one tenant while another one writes hostile files, beside the same searches without them.
 //!
 //! The dates are folders of equal layout below `changes/NAME` in the data folder; none is part of this project. Files are brought from
 //! one date to the next as a checkout does it: what is equal is not touched.
@@ -15,6 +16,7 @@
 mod changes;
 mod freshness;
 mod tenant;
+mod unmoved;
 
 use std::path::PathBuf;
 
@@ -61,6 +63,7 @@ async fn main() -> anyhow::Result<()> {
     let service = Service::start(&arguments.program, folder.path(), &more).await?;
     changes::dates(&service.url, place.path(), &site).await?;
     freshness::measure(&service.url, arguments.documents).await?;
+    unmoved::measure(&service.url).await?;
     service.stop().await?;
     let embedder = open(&arguments.model, environment::processors())?;
     let mut rounds = changes::Rounds::default();

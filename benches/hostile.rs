@@ -9,7 +9,7 @@ const WORD: &str = r#"xmlns:w="http://schemas.openxmlformats.org/wordprocessingm
 const SHEET: &str = r#"xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships""#;
 
 /// Each with what it is called and the format that it claims.
-pub(crate) fn files() -> anyhow::Result<Vec<(&'static str, Format, Vec<u8>)>> {
+pub fn files() -> anyhow::Result<Vec<(&'static str, Format, Vec<u8>)>> {
     let zeros = vec![b' '; 600 * 1024 * 1024];
     let deep = format!("<w:document {WORD}>{}", "<w:p>".repeat(100_000));
     let entities = format!(
