@@ -271,6 +271,7 @@ async fn report(
 const END: &str = "UPDATE jobs SET error = $5, lease_until = NULL, pause_requested = 0, needs_index = CASE $9 WHEN 1 THEN 1 ELSE needs_index END,
          plan_sha256 = coalesce($7, plan_sha256), plan = coalesce($8, plan),
          state = CASE WHEN $4 IN ('queued', 'paused', 'held') AND cancel_requested = 1 THEN 'cancelled'
+                      WHEN $4 = 'paused' AND pause_requested = 0 THEN 'queued'
                       WHEN $4 = 'queued' AND pause_requested = 1 THEN 'paused' ELSE $4 END,
          finished_at = CASE WHEN $4 IN ('queued', 'paused', 'held') AND cancel_requested = 0 THEN NULL ELSE $6 END
      WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running' RETURNING state";

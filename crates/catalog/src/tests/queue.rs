@@ -275,6 +275,20 @@ async fn a_paused_job_rests_until_it_is_resumed_and_goes_on_from_its_checkpoint(
     assert_eq!(home.catalog.job(&scope, &job.id).await.unwrap().unwrap().state, JobState::Paused);
 }
 
+async fn who_resumes_a_job_that_is_about_to_pause_gets_it_back(on: On) {
+    let home = on.home_with_tenants().await;
+    let scope = admin("acme");
+    let job = enqueue_import(&home, "acme", &[(1, "a")]).await;
+    let held = home.catalog.claim_job(&taking()).await.unwrap().unwrap();
+    home.catalog.pause_job(&scope, &job.id, draft("pause")).await.unwrap();
+    let told = home.catalog.progress_job(&scope, &job.id, &held.lease, &documents(0, 1), "").await.unwrap();
+    assert_eq!(told, JobControl::Pause);
+    home.catalog.resume_job(&scope, &job.id, draft("resume")).await.unwrap();
+    finish(&home, &held, JobEnd::Paused).await;
+    assert_eq!(home.catalog.job(&scope, &job.id).await.unwrap().unwrap().state, JobState::Queued);
+    assert_eq!(home.catalog.claim_job(&taking()).await.unwrap().unwrap().job.id, job.id);
+}
+
 async fn an_approval_is_for_exactly_the_plan_that_it_names(on: On) {
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
@@ -388,6 +402,7 @@ on_both! {
     the_oldest_job_of_many_is_tried_again_with_all_that_it_kept,
     what_failed_of_other_jobs_is_named_to_the_job_that_tries_again,
     a_paused_job_rests_until_it_is_resumed_and_goes_on_from_its_checkpoint,
+    who_resumes_a_job_that_is_about_to_pause_gets_it_back,
     an_approval_is_for_exactly_the_plan_that_it_names,
     what_needs_the_index_waits_for_a_worker_that_has_it,
     a_tenants_list_of_jobs_is_bounded,
