@@ -126,10 +126,18 @@ impl Catalog {
         self.held(scope, id, lease, Step::ItemDone(item)).await
     }
 
-    /// Ends a job's run. Refused when the lease is lost. What somebody asked meanwhile is done.
+    /// Ends a job's run. Refused when the lease is lost. What somebody asked meanwhile is done. A plan that is too long to
+    /// be kept is a failure: nobody could approve it.
     pub async fn finish_job(&self, scope: &Scope, id: &JobId, lease: &Lease, end: JobEnd) -> Result<()> {
         let (store, tenant, id, attempt) = (self.store.clone(), scope.tenant().clone(), id.clone(), lease.attempt);
         in_task(async move {
+            let end = match end {
+                JobEnd::Held(plan) if plan.len() > limits::JOB_SPEC_BYTES_MAX => JobEnd::Failed(format!(
+                    "what waits for approval cannot be kept: its list is longer than {} bytes",
+                    limits::JOB_SPEC_BYTES_MAX
+                )),
+                end => end,
+            };
             let needs_index = end == JobEnd::HandedOver;
             let (state, error, plan) = match end {
                 JobEnd::Succeeded => (JobState::Succeeded, None, None),
@@ -139,10 +147,6 @@ impl Catalog {
                 JobEnd::Held(plan) => (JobState::Held, None, Some(plan)),
                 JobEnd::Deferred | JobEnd::HandedOver => (JobState::Queued, None, None),
             };
-            if plan.as_ref().is_some_and(|plan| plan.len() > limits::JOB_SPEC_BYTES_MAX) {
-                let reason = format!("is longer than {} bytes", limits::JOB_SPEC_BYTES_MAX);
-                return Err(CatalogError::Invalid { what: "a job's plan", reason });
-            }
             let mut tx = store.write(&tenant).await?;
             let now = moment(tx.connection()).await?;
             let row = sql(END)
