@@ -330,7 +330,6 @@ async fn require_latest(connection: &mut Connection, tenant: &TenantId, name: &S
     Err(CatalogError::Conflict { what: format!("source {name}"), reason })
 }
 
-/// Lets the next look read everything.
 /// Lets the next look at every source of the tenant read every document again, and one under way count for nothing.
 pub(crate) async fn forget_what_was_read(connection: &mut Connection, tenant: &TenantId) -> Result<()> {
     sql("UPDATE source_items SET tag = '' WHERE tenant = $1").bind(tenant.as_str()).execute(connection).await?;
