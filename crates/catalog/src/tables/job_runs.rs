@@ -328,6 +328,18 @@ pub(super) async fn require_held(connection: &mut Connection, tenant: &TenantId,
     }
 }
 
+/// Refuses a write that is part of a job which another worker has by now, if it is part of any.
+pub(super) async fn require_held_if_any(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    fence: Option<&Fence>,
+) -> Result<()> {
+    match fence {
+        Some(fence) => require_held(connection, tenant, fence).await,
+        None => Ok(()),
+    }
+}
+
 /// Keeps workers from changing a job until the transaction ends.
 pub(super) async fn hold(connection: &mut Connection, tenant: &TenantId, id: &JobId) -> Result<()> {
     sql_of(

@@ -1,7 +1,7 @@
 //! How jobs end that nobody ends well, what of them is tried again, and what a worker that lost its job cannot do.
 
 use super::*;
-use catena_domain::limits;
+use catena_domain::{SourceName, limits};
 
 async fn enqueue(home: &Home, kind: JobKind, items: Vec<NewJobItem>) -> Job {
     let subject = (kind == JobKind::Sync).then(|| "docs".to_owned());
@@ -32,6 +32,44 @@ async fn a_plan_that_is_too_long_to_be_approved_ends_its_job(on: On) {
     assert!(claim(&home).await.is_none());
 }
 
+async fn a_worker_without_its_job_begins_no_look_and_stores_nothing(on: On) {
+    let home = on.home_with_tenants().await;
+    let (catalog, scope, docs) = (&home.catalog, admin("acme"), SourceName::new("docs").unwrap());
+    let description = SourceDescription {
+        spec: "{}".into(),
+        credentials: SealedCredentials::default(),
+        schedule: None,
+        guards: "{}".into(),
+        state: SourceState::Active,
+        next_at: None,
+    };
+    catalog.create_source(&scope, &docs, description, draft("source")).await.unwrap();
+    let put = put(catalog, &scope, document("a", "one")).await.value;
+    enqueue(&home, JobKind::Sync, vec![]).await;
+    let old = claim(&home).await.unwrap().fence();
+    let_go(&home).await;
+    let new = claim(&home).await.unwrap().fence();
+    let look = catalog.begin_look(&scope, &docs, Some(&new)).await.unwrap();
+
+    fn lost<T: std::fmt::Debug>(what: &str, result: Result<T, CatalogError>) {
+        assert!(matches!(result, Err(CatalogError::LeaseLost { .. })), "{what}: {result:?}");
+    }
+    let (other, old) = (RecipeId::new("recipe-2").unwrap(), Some(&old));
+    let (chunks, embeddings) = cut("Title of a", "one");
+    let cut = Cut { recipe: other.clone(), chunks, embeddings };
+    lost("a look", catalog.begin_look(&scope, &docs, old).await);
+    lost("notes", catalog.note_items(&scope, &docs, look, ItemChanges::default(), old).await);
+    lost("chunks", catalog.put_chunks(&scope, put.doc, put.version, cut.clone(), old).await);
+    lost("a generation", catalog.create_generation(&scope, &other, 4, &Chunking::default(), old).await);
+    let deed = Deed::from(draft("delete")).fenced(old.cloned().unwrap());
+    lost("a removal", catalog.delete_source(&scope, &docs, deed).await.map(|_| ()));
+
+    assert_eq!(catalog.source(&scope, &docs).await.unwrap().unwrap().looks, look);
+    catalog.note_items(&scope, &docs, look, ItemChanges::default(), Some(&new)).await.unwrap();
+    catalog.put_chunks(&scope, put.doc, put.version, cut, Some(&new)).await.unwrap();
+}
+
 on_both! {
     a_plan_that_is_too_long_to_be_approved_ends_its_job,
+    a_worker_without_its_job_begins_no_look_and_stores_nothing,
 }
