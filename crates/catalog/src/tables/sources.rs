@@ -225,6 +225,7 @@ impl Catalog {
             for item in &changes.kept {
                 keep(tx.connection(), &tenant, &name, look, item).await?;
             }
+            job_runs::got_further(tx.connection(), &tenant, fence.as_ref()).await?;
             tx.commit().await
         })
         .await

@@ -3,6 +3,10 @@
 use super::*;
 use catena_domain::{SourceName, limits};
 
+fn item(line: u64, of: &str) -> NewJobItem {
+    NewJobItem::pack(line, of, format!("content {line}").as_bytes()).unwrap()
+}
+
 async fn enqueue(home: &Home, kind: JobKind, items: Vec<NewJobItem>) -> Job {
     let subject = (kind == JobKind::Sync).then(|| "docs".to_owned());
     let job = NewJob { subject, tally: documents(0, items.len() as u64), ..NewJob::of(kind) };
@@ -30,6 +34,53 @@ async fn a_plan_that_is_too_long_to_be_approved_ends_its_job(on: On) {
     assert_eq!((ended.state, ended.approval), (JobState::Failed, None));
     assert!(ended.error.unwrap().contains("longer than 8388608 bytes"));
     assert!(claim(&home).await.is_none());
+}
+
+async fn a_job_that_is_cut_off_again_and_again_is_ended_and_does_not_hold_up_the_next(on: On) {
+    let home = on.home_with_tenants().await;
+    let (bad, next) =
+        (enqueue(&home, JobKind::Import, vec![item(1, "a")]).await, enqueue(&home, JobKind::Sync, vec![]).await);
+    for _ in 0..limits::JOB_RUNS_WITHOUT_PROGRESS_MAX {
+        let taken = claim(&home).await.unwrap();
+        assert_eq!(taken.job.id, bad.id);
+        // That it says what it begins with, each time, is no progress.
+        let tally = documents(0, 1);
+        home.catalog.progress_job(&admin("acme"), &bad.id, &taken.lease, &tally, "writing").await.unwrap();
+        home.catalog.checkpoint_job(&admin("acme"), &bad.id, &taken.lease, "{}").await.unwrap();
+        let_go(&home).await;
+    }
+    // The first checkpoint was one run's progress.
+    assert_eq!(claim(&home).await.unwrap().job.id, bad.id);
+    let_go(&home).await;
+    assert_eq!(claim(&home).await.unwrap().job.id, next.id);
+    let ended = seen(&home, &bad).await;
+    assert_eq!((ended.state, ended.finished_at.is_some()), (JobState::Failed, true));
+    assert!(ended.error.unwrap().starts_with("it was cut off 5 times in a row"));
+    // What it kept is there for whoever tries again.
+    let again = home.catalog.retry_job(&admin("acme"), &bad.id, draft("retry")).await.unwrap().unwrap().value;
+    assert_eq!(home.catalog.job_items(&admin("acme"), &again.id, 10).await.unwrap().len(), 1);
+}
+
+async fn a_job_that_gets_further_may_be_cut_off_as_often_as_it_likes(on: On) {
+    let home = on.home_with_tenants().await;
+    let job = enqueue(&home, JobKind::Import, vec![item(1, "a")]).await;
+    for run in 0..4 * u64::from(limits::JOB_RUNS_WITHOUT_PROGRESS_MAX) {
+        let taken = claim(&home).await.expect("a job that got further was ended");
+        match run % 4 {
+            // Cut off before it could say anything.
+            0 | 1 => {}
+            2 => {
+                let tally = documents(run, 100);
+                home.catalog.progress_job(&admin("acme"), &job.id, &taken.lease, &tally, "").await.unwrap();
+            }
+            _ => {
+                finish(&home, &taken, JobEnd::Deferred).await;
+                continue;
+            }
+        }
+        let_go(&home).await;
+    }
+    assert!(!seen(&home, &job).await.state.is_over());
 }
 
 async fn a_worker_without_its_job_begins_no_look_and_stores_nothing(on: On) {
@@ -71,5 +122,7 @@ async fn a_worker_without_its_job_begins_no_look_and_stores_nothing(on: On) {
 
 on_both! {
     a_plan_that_is_too_long_to_be_approved_ends_its_job,
+    a_job_that_is_cut_off_again_and_again_is_ended_and_does_not_hold_up_the_next,
+    a_job_that_gets_further_may_be_cut_off_as_often_as_it_likes,
     a_worker_without_its_job_begins_no_look_and_stores_nothing,
 }
