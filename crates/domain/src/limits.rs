@@ -111,6 +111,8 @@ pub const JOB_ITEMS_KEPT_DAYS: i64 = 7;
 pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most lines of an import.
 pub const IMPORT_LINES_MAX: usize = 50_000;
+/// Most bytes of imports of a tenant that wait or run, compressed.
+pub const IMPORTS_WAITING_BYTES_MAX: u64 = 1 << 30;
 /// Most documents that one request may purge.
 pub const PURGE_DOCUMENTS_MAX: usize = 10_000;
 /// Most places of one document: pages, slides, stretches of rows, parts.

@@ -95,6 +95,24 @@ impl Catalog {
     }
 }
 
+/// Refuses an import beside which the tenant's others would hold too much.
+pub(super) async fn require_room(connection: &mut Connection, tenant: &TenantId, items: &[NewJobItem]) -> Result<()> {
+    let row = sql("SELECT CAST(coalesce(sum(items_bytes), 0) AS BIGINT) AS bytes FROM jobs
+         WHERE tenant = $1 AND state IN ('queued', 'running', 'paused', 'held')")
+    .bind(tenant.as_str())
+    .fetch_one(connection)
+    .await?;
+    let bytes = bytes_of(items);
+    if bytes > 0 && row.u64("bytes")? + bytes > limits::IMPORTS_WAITING_BYTES_MAX {
+        return Err(CatalogError::Busy { what: "the tenant's room for imports that wait" });
+    }
+    Ok(())
+}
+
+fn bytes_of(items: &[NewJobItem]) -> u64 {
+    items.iter().map(|item| (item.document.len() + item.zstd.len()) as u64).sum()
+}
+
 pub(super) async fn write(
     connection: &mut Connection,
     tenant: &TenantId,
@@ -111,8 +129,14 @@ pub(super) async fn write(
         let bound = some.iter().fold(statement, |statement, item| {
             statement.bind(long(item.item)).bind(item.document.as_str()).bind(item.zstd.as_slice())
         });
-        bound.execute(connection).await?;
+        bound.execute(&mut *connection).await?;
     }
+    sql("UPDATE jobs SET items_bytes = $3 WHERE tenant = $1 AND job = $2")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(long(bytes_of(items)))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -184,8 +208,15 @@ pub(super) async fn hand_on(connection: &mut Connection, tenant: &TenantId, from
         .bind(tenant.as_str())
         .bind(from.as_str())
         .bind(to.as_str())
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    sql("UPDATE jobs SET items_bytes = (SELECT coalesce(sum(length(i.zstd)), 0) FROM job_items i
+                                        WHERE i.tenant = $1 AND i.job = $2)
+         WHERE tenant = $1 AND job = $2")
+    .bind(tenant.as_str())
+    .bind(to.as_str())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

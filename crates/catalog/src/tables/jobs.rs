@@ -65,6 +65,7 @@ impl Catalog {
         }
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
+            job_items::require_room(tx.connection(), &tenant, &items).await?;
             let id = insert(&mut tx, &tenant, &job, None, &deed.draft).await?;
             sweep(tx.connection(), &tenant, None).await?;
             job_items::write(tx.connection(), &tenant, &id, &items).await?;

@@ -1,7 +1,7 @@
 //! How jobs end that nobody ends well, what of them is tried again, and what a worker that lost its job cannot do.
 
 use super::*;
-use catena_domain::{SourceName, limits};
+use catena_domain::{ErrorKind, SourceName, limits};
 
 fn item(line: u64, of: &str) -> NewJobItem {
     NewJobItem::pack(line, of, format!("content {line}").as_bytes()).unwrap()
@@ -23,6 +23,11 @@ async fn seen(home: &Home, job: &Job) -> Job {
 
 async fn finish(home: &Home, claimed: &Claimed, end: JobEnd) {
     home.catalog.finish_job(&admin("acme"), &claimed.job.id, &claimed.lease, end).await.unwrap();
+}
+
+async fn write(home: &Home, claimed: &Claimed, of: &str, item: Option<u64>) {
+    let deed = Deed::from(draft("put")).fenced(Fence { item, ..claimed.fence() });
+    home.catalog.put_document(&admin("acme"), document(of, &format!("text {item:?}")), deed).await.unwrap();
 }
 
 async fn a_plan_that_is_too_long_to_be_approved_ends_its_job(on: On) {
@@ -120,9 +125,33 @@ async fn a_worker_without_its_job_begins_no_look_and_stores_nothing(on: On) {
     catalog.put_chunks(&scope, put.doc, put.version, cut, Some(&new)).await.unwrap();
 }
 
+async fn a_tenants_imports_that_wait_hold_a_bounded_number_of_bytes(on: On) {
+    let home = on.home_with_tenants().await;
+    let import = async |of: &str| {
+        home.catalog
+            .enqueue_import(&admin(of), NewJob::of(JobKind::Import), vec![item(1, "a")], vec![], draft("i"))
+            .await
+    };
+    let first = import("acme").await.unwrap().value;
+    let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
+    let full = i64::try_from(limits::IMPORTS_WAITING_BYTES_MAX).unwrap() - 1;
+    let grown = store::sql("UPDATE jobs SET items_bytes = $1 WHERE items_bytes > 0").bind(full);
+    assert_eq!(grown.execute(tx.connection()).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let refused = import("acme").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    assert!(refused.to_string().contains("imports that wait is full"), "{refused}");
+    assert_eq!(home.catalog.jobs(&admin("acme"), 10).await.unwrap().len(), 1);
+    import("globex").await.unwrap();
+    home.catalog.enqueue_job(&admin("acme"), NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
+    home.catalog.cancel_job(&admin("acme"), &first.id, draft("cancel")).await.unwrap();
+    import("acme").await.unwrap();
+}
+
 on_both! {
     a_plan_that_is_too_long_to_be_approved_ends_its_job,
     a_job_that_is_cut_off_again_and_again_is_ended_and_does_not_hold_up_the_next,
     a_job_that_gets_further_may_be_cut_off_as_often_as_it_likes,
     a_worker_without_its_job_begins_no_look_and_stores_nothing,
+    a_tenants_imports_that_wait_hold_a_bounded_number_of_bytes,
 }
