@@ -36,6 +36,12 @@ impl NewJobItem {
             .map_err(|error| invalid(format!("cannot be compressed: {error}")))?;
         Ok(Self { item, document: document.to_owned(), zstd })
     }
+
+    /// What document it is about.
+    #[must_use]
+    pub fn document(&self) -> &str {
+        &self.document
+    }
 }
 
 impl Catalog {
@@ -140,17 +146,24 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Notes what is known from the beginning not to be writable: each document once, and beyond a number counted alone.
+/// Notes what is known from the beginning not to be writable: each document once, with all its reasons, and beyond a number
+/// counted alone.
 pub(super) async fn refuse(
     connection: &mut Connection,
     tenant: &TenantId,
     id: &JobId,
     failures: Vec<JobFailure>,
 ) -> Result<()> {
-    let failures: BTreeMap<String, String> = failures
-        .into_iter()
-        .map(|failure| (job_runs::cut(&failure.document), job_runs::cut(&failure.reason)))
-        .collect();
+    let mut by_document: BTreeMap<String, String> = BTreeMap::new();
+    for JobFailure { document, reason } in failures {
+        let reasons = by_document.entry(job_runs::cut(&document)).or_default();
+        if !reasons.is_empty() {
+            reasons.push_str("; ");
+        }
+        reasons.push_str(&reason);
+        *reasons = job_runs::cut(reasons);
+    }
+    let failures = by_document;
     let listed: Vec<_> =
         failures.iter().take(usize::try_from(limits::JOB_FAILURES_MAX).unwrap_or(usize::MAX)).collect();
     for some in listed.chunks(ROWS_PER_STATEMENT) {

@@ -79,6 +79,30 @@ async fn an_import_writes_each_line_once_and_names_those_it_cannot_write() {
 }
 
 #[tokio::test]
+async fn each_line_that_cannot_be_done_is_named_with_its_number() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    let mut import = Import::default();
+    import.refuse(1, Some("a.md"), "is torn");
+    import.refuse(2, Some("a.md"), "is empty");
+    let torn = Submission { format: Format::Pdf, ..submission("line 4", "Not a PDF at all.") };
+    import.add(3, &ImportChange::Write(Box::new(torn))).unwrap();
+    import.refuse(4, None, "is no JSON");
+    import.refuse(5, None, "is no JSON");
+    let job = life.ingest.request_import(&writer(), import, draft()).await.unwrap().value;
+    assert!(life.run_next_job().await);
+    let job = life.job(&job).await;
+    assert_eq!((job.tally.documents.total, job.failed_documents), (5, 4), "{job:?}");
+    let failures = life.catalog.job_failures(&writer(), &job.id, None, 10).await.unwrap().items;
+    let named: Vec<(&str, &str)> = failures.iter().map(|of| (of.document.as_str(), of.reason.as_str())).collect();
+    assert_eq!(named[0], ("a.md", "line 1: is torn; line 2: is empty"));
+    assert!(named[1].0 == "line 4" && named[1].1.starts_with("line 3: "), "{named:?}");
+    assert_eq!(named[2..], [("line 4 (no document)", "is no JSON"), ("line 5", "is no JSON")]);
+    life.end().await;
+}
+
+#[tokio::test]
 async fn an_import_that_is_put_back_at_any_step_ends_as_one_that_was_not() {
     let folder = TempDir::new().unwrap();
     let life = Life::begin(&folder).await;
