@@ -148,7 +148,7 @@ impl Catalog {
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
             job_runs::require_held_if_any(tx.connection(), &tenant, fence.as_ref()).await?;
-            let row = sql("SELECT v.text_bytes FROM documents d
+            let row = sql("SELECT d.document, v.text_bytes FROM documents d
                  JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
                  WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1")
             .bind(tenant.as_str())
@@ -170,6 +170,7 @@ impl Catalog {
                 .await?;
             derived.insert(tx.connection(), of).await?;
             held::settle(tx.connection(), &tenant, doc, before, Spending::Regardless).await?;
+            job_runs::went_well(tx.connection(), &tenant, fence.as_ref(), &row.text("document")?).await?;
             tx.commit().await?;
             Ok(ChunksPut::Stored)
         })

@@ -1,7 +1,8 @@
 //! What an import is to write, stored with its job until it is written.
 //!
 //! Promises: an item leaves in the transaction that does it, so that it is done once, whoever is killed when; one that
-//! failed stays for a retry, for some days. Does not: know what an item holds.
+//! failed stays for a retry, for some days, unless a later one about its document is done. Does not: know what an item
+//! holds.
 
 use std::collections::BTreeMap;
 
@@ -185,12 +186,41 @@ pub(super) async fn refuse(
     Ok(())
 }
 
-/// Takes an item off the list.
+/// Takes an item off the list, and with it those before it that failed of the same document: tried again, they would put
+/// what is older in the place of what was done now.
 pub(super) async fn done(connection: &mut Connection, tenant: &TenantId, id: &JobId, item: u64) -> Result<()> {
-    sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND item = $3")
+    let row = sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND item = $3 RETURNING document")
         .bind(tenant.as_str())
         .bind(id.as_str())
         .bind(long(item))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let document = row.text("document")?;
+    let overtaken =
+        sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND failed = 1 AND document = $3 AND item < $4")
+            .bind(tenant.as_str())
+            .bind(id.as_str())
+            .bind(document.as_str())
+            .bind(long(item))
+            .execute(&mut *connection)
+            .await?;
+    if overtaken == 0 {
+        return Ok(());
+    }
+    let known = sql("SELECT reason FROM job_failures WHERE tenant = $1 AND job = $2 AND document = $3")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(document.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(known) = known else { return Ok(()) };
+    let reason = format!("{}; line {item} was done after it, so it is not tried again", known.text("reason")?);
+    sql("UPDATE job_failures SET reason = $4 WHERE tenant = $1 AND job = $2 AND document = $3")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(document)
+        .bind(job_runs::cut(&reason))
         .execute(connection)
         .await?;
     Ok(())

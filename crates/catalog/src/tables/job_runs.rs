@@ -425,6 +425,31 @@ async fn note_failure(connection: &mut Connection, tenant: &TenantId, id: &JobId
     Ok(())
 }
 
+/// Takes a document off the list of what failed, because a later run did it. Of an import, a line that failed is named
+/// for good.
+pub(super) async fn went_well(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    fence: Option<&Fence>,
+    document: &str,
+) -> Result<()> {
+    let Some(Fence { job, item: None, .. }) = fence else { return Ok(()) };
+    let known = sql("DELETE FROM job_failures WHERE tenant = $1 AND job = $2 AND document = $3")
+        .bind(tenant.as_str())
+        .bind(job.as_str())
+        .bind(document)
+        .execute(&mut *connection)
+        .await?;
+    if known > 0 {
+        sql("UPDATE jobs SET failed_documents = failed_documents - 1 WHERE tenant = $1 AND job = $2")
+            .bind(tenant.as_str())
+            .bind(job.as_str())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
 /// What time it is for everybody who uses this database.
 pub(super) async fn moment(connection: &mut Connection) -> Result<Timestamp> {
     sql_of(

@@ -25,6 +25,16 @@ async fn finish(home: &Home, claimed: &Claimed, end: JobEnd) {
     home.catalog.finish_job(&admin("acme"), &claimed.job.id, &claimed.lease, end).await.unwrap();
 }
 
+async fn failures(home: &Home, job: &Job) -> Vec<(String, String)> {
+    let page = home.catalog.job_failures(&admin("acme"), &job.id, None, 100).await.unwrap();
+    page.items.into_iter().map(|failure| (failure.document, failure.reason)).collect()
+}
+
+async fn fail(home: &Home, claimed: &Claimed, of: &str, item: Option<u64>) {
+    let failure = JobFailure { document: of.into(), reason: "torn".into() };
+    home.catalog.job_failed(&admin("acme"), &claimed.job.id, &claimed.lease, &failure, item).await.unwrap();
+}
+
 async fn write(home: &Home, claimed: &Claimed, of: &str, item: Option<u64>) {
     let deed = Deed::from(draft("put")).fenced(Fence { item, ..claimed.fence() });
     home.catalog.put_document(&admin("acme"), document(of, &format!("text {item:?}")), deed).await.unwrap();
@@ -125,6 +135,41 @@ async fn a_worker_without_its_job_begins_no_look_and_stores_nothing(on: On) {
     catalog.put_chunks(&scope, put.doc, put.version, cut, Some(&new)).await.unwrap();
 }
 
+async fn a_line_that_failed_is_not_tried_again_after_a_later_one_of_its_document(on: On) {
+    let home = on.home_with_tenants().await;
+    let scope = admin("acme");
+    let lines = vec![item(1, "a"), item(2, "b"), item(3, "a"), item(4, "c"), item(5, "c")];
+    let job = enqueue(&home, JobKind::Import, lines).await;
+    let held = claim(&home).await.unwrap();
+    fail(&home, &held, "a", Some(1)).await;
+    fail(&home, &held, "b", Some(2)).await;
+    write(&home, &held, "a", Some(3)).await;
+    write(&home, &held, "c", Some(4)).await;
+    fail(&home, &held, "c", Some(5)).await;
+    finish(&home, &held, JobEnd::Succeeded).await;
+    let told = failures(&home, &job).await;
+    assert_eq!((told.len(), seen(&home, &job).await.failed_documents), (3, 3), "{told:?}");
+    assert_eq!(told[0].1, "torn; line 3 was done after it, so it is not tried again");
+    assert_eq!((told[1].1.as_str(), told[2].1.as_str()), ("torn", "torn"));
+    let again = home.catalog.retry_job(&scope, &job.id, draft("retry")).await.unwrap().unwrap().value;
+    let left = home.catalog.job_items(&scope, &again.id, 10).await.unwrap();
+    assert_eq!(left.iter().map(|item| item.item).collect::<Vec<_>>(), [2, 5]);
+}
+
+async fn a_document_that_a_later_run_of_its_job_did_has_not_failed(on: On) {
+    let home = on.home_with_tenants().await;
+    let job = enqueue(&home, JobKind::Sync, vec![]).await;
+    let first = claim(&home).await.unwrap();
+    fail(&home, &first, "a", None).await;
+    fail(&home, &first, "b", None).await;
+    finish(&home, &first, JobEnd::Deferred).await;
+    let second = claim(&home).await.unwrap();
+    write(&home, &second, "a", None).await;
+    finish(&home, &second, JobEnd::Succeeded).await;
+    assert_eq!(failures(&home, &job).await, [("b".to_owned(), "torn".to_owned())]);
+    assert_eq!(seen(&home, &job).await.failed_documents, 1);
+}
+
 async fn a_tenants_imports_that_wait_hold_a_bounded_number_of_bytes(on: On) {
     let home = on.home_with_tenants().await;
     let import = async |of: &str| {
@@ -153,5 +198,7 @@ on_both! {
     a_job_that_is_cut_off_again_and_again_is_ended_and_does_not_hold_up_the_next,
     a_job_that_gets_further_may_be_cut_off_as_often_as_it_likes,
     a_worker_without_its_job_begins_no_look_and_stores_nothing,
+    a_line_that_failed_is_not_tried_again_after_a_later_one_of_its_document,
+    a_document_that_a_later_run_of_its_job_did_has_not_failed,
     a_tenants_imports_that_wait_hold_a_bounded_number_of_bytes,
 }
