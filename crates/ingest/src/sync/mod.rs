@@ -13,6 +13,7 @@ pub mod description;
 mod guard;
 mod held;
 mod look;
+mod mirrors;
 mod one;
 mod plan;
 mod request;
