@@ -46,7 +46,7 @@ async fn a_plan_that_is_too_long_to_be_approved_ends_its_job(on: On) {
     let held = claim(&home).await.unwrap();
     finish(&home, &held, JobEnd::Held("x".repeat(limits::JOB_SPEC_BYTES_MAX + 1))).await;
     let ended = seen(&home, &job).await;
-    assert_eq!((ended.state, ended.approval), (JobState::Failed, None));
+    assert_eq!((ended.state, ended.approval.is_none()), (JobState::Failed, true));
     assert!(ended.error.unwrap().contains("longer than 8388608 bytes"));
     assert!(claim(&home).await.is_none());
 }
@@ -191,6 +191,47 @@ async fn a_tenants_imports_that_wait_hold_a_bounded_number_of_bytes(on: On) {
     home.catalog.enqueue_job(&admin("acme"), NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
     home.catalog.cancel_job(&admin("acme"), &first.id, draft("cancel")).await.unwrap();
     import("acme").await.unwrap();
+}
+
+const BACK_TO_THE_SCHEMA_BEFORE: &str = "DROP INDEX job_items_failed;
+     ALTER TABLE jobs DROP COLUMN runs_without_progress; ALTER TABLE jobs DROP COLUMN done_most;
+     ALTER TABLE jobs DROP COLUMN items_bytes; DELETE FROM _sqlx_migrations WHERE version = 11;";
+
+/// The catalog's database, opened again, with a job that was asked for when it had the schema before.
+async fn goes_on_with_its_jobs(home: Home, job: &Job) {
+    let catalog = Catalog::open(home.folder.path(), &home.database).await.unwrap();
+    let home = Home { catalog, ..home };
+    let held = claim(&home).await.unwrap();
+    assert_eq!(held.job.id, job.id);
+    write(&home, &held, "a", Some(1)).await;
+    finish(&home, &held, JobEnd::Succeeded).await;
+    assert_eq!(seen(&home, job).await.state, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_sqlite_database_of_the_schema_before_goes_on_with_its_jobs() {
+    let home = On::Sqlite.home_with_tenants().await;
+    let job = enqueue(&home, JobKind::Import, vec![item(1, "a")]).await;
+    let mut tx = home.catalog.store.write(store::Reach::Installation).await.unwrap();
+    sqlx::raw_sql(BACK_TO_THE_SCHEMA_BEFORE).execute(tx.connection().sqlite()).await.unwrap();
+    tx.commit().await.unwrap();
+    home.catalog.close().await.unwrap();
+    goes_on_with_its_jobs(home, &job).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_database_of_the_schema_before_goes_on_with_its_jobs() {
+    let server = catena_tests::postgres::shared();
+    let made = server.database("jobsbefore");
+    let database = Database::Postgres(PostgresPlace::new(made.app_url(), Some(made.owner_url().to_owned())));
+    let folder = TempDir::new().unwrap();
+    let catalog = Catalog::open(folder.path(), &database).await.unwrap();
+    let home = Home { folder, database, catalog };
+    home.catalog.create_tenant(&operator(), &tenant("acme"), "acme", &recipe(), 4, draft("tenant")).await.unwrap();
+    let job = enqueue(&home, JobKind::Import, vec![item(1, "a")]).await;
+    home.catalog.close().await.unwrap();
+    server.sql(made.name(), &format!("SET search_path = catena; {BACK_TO_THE_SCHEMA_BEFORE}"));
+    goes_on_with_its_jobs(home, &job).await;
 }
 
 on_both! {
