@@ -100,6 +100,9 @@ pub const JOBS_WAITING_MAX: u64 = 2_000;
 pub const JOBS_KEPT_MAX: u64 = 1_000;
 /// Longest text of what a job is to do, of its plan and of its checkpoint, in bytes.
 pub const JOB_SPEC_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most runs in a row that may be cut off before a job gets any further. The next worker ends it as failed, so that a
+/// job that kills whoever runs it does not do so for ever.
+pub const JOB_RUNS_WITHOUT_PROGRESS_MAX: u32 = 5;
 /// Most documents that a job lists as failed; those beyond are counted.
 pub const JOB_FAILURES_MAX: u64 = 10_000;
 /// How long an import's failed documents are kept to be tried again, in days.
@@ -108,6 +111,8 @@ pub const JOB_ITEMS_KEPT_DAYS: i64 = 7;
 pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most lines of an import.
 pub const IMPORT_LINES_MAX: usize = 50_000;
+/// Most bytes of imports of a tenant that wait or run, compressed.
+pub const IMPORTS_WAITING_BYTES_MAX: u64 = 1 << 30;
 /// Most documents that one request may purge.
 pub const PURGE_DOCUMENTS_MAX: usize = 10_000;
 /// Most places of one document: pages, slides, stretches of rows, parts.

@@ -1,5 +1,8 @@
 //! What can go wrong on the way in.
 
+use std::io;
+use std::path::PathBuf;
+
 use catena_catalog::CatalogError;
 use catena_domain::{ErrorKind, SourceName, limits};
 use catena_embedding::EmbeddingError;
@@ -47,6 +50,14 @@ pub enum IngestError {
     Description {
         /// What is wrong, and what would be right.
         reason: String,
+    },
+    /// What was kept of a source cannot be looked at or removed.
+    #[error("{} cannot be removed: {source}", path.display())]
+    Mirror {
+        /// Its folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// Credentials could not be sealed.
     #[error("the credentials of source {source_name} cannot be sealed; the system gave no random bytes")]
@@ -131,7 +142,7 @@ impl IngestError {
             Self::Format(error) => error.kind(),
             Self::TooManyChunks { .. } | Self::AclNeeded | Self::Description { .. } => ErrorKind::Invalid,
             Self::Source(error) => error.kind(),
-            Self::Sealing { .. } => ErrorKind::Unavailable,
+            Self::Sealing { .. } | Self::Mirror { .. } => ErrorKind::Unavailable,
             Self::Sealed { .. } => ErrorKind::Conflict,
             Self::Embedding(error) => error.kind(),
             Self::Catalog(error) => error.kind(),

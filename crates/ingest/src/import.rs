@@ -5,6 +5,7 @@
 //! under way, so that the model has work while others are read and stored; one that cannot be written is one failed
 //! document, kept for a retry. Does not: parse what was sent, which is the wire's.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use catena_access::{Attributes, Scope};
@@ -43,6 +44,8 @@ pub enum ImportChange {
 pub struct Import {
     items: Vec<NewJobItem>,
     failures: Vec<JobFailure>,
+    /// Lines of which nobody can say what document they are about.
+    unread: Vec<JobFailure>,
 }
 
 impl Import {
@@ -58,17 +61,32 @@ impl Import {
 
     /// Notes a line that cannot be done, by the document's id if the line has one.
     pub fn refuse(&mut self, line: u64, document: Option<&str>, reason: &str) {
-        let failure = match document {
-            Some(document) => JobFailure { document: document.to_owned(), reason: format!("line {line}: {reason}") },
-            None => JobFailure { document: format!("line {line}"), reason: reason.to_owned() },
-        };
-        self.failures.push(failure);
+        match document {
+            Some(document) => {
+                let reason = format!("line {line}: {reason}");
+                self.failures.push(JobFailure { document: document.to_owned(), reason });
+            }
+            None => self.unread.push(JobFailure { document: format!("line {line}"), reason: reason.to_owned() }),
+        }
     }
 
     /// How many lines it has.
     #[must_use]
     pub fn lines(&self) -> usize {
-        self.items.len() + self.failures.len()
+        self.items.len() + self.failures.len() + self.unread.len()
+    }
+
+    /// What is to be written and what cannot be. A line without a document has a name that no document of the import has.
+    fn into_parts(mut self) -> (Vec<NewJobItem>, Vec<JobFailure>) {
+        let refused = self.failures.iter().map(|failure| failure.document.as_str());
+        let named: HashSet<&str> = self.items.iter().map(NewJobItem::document).chain(refused).collect();
+        for line in &mut self.unread {
+            while named.contains(line.document.as_str()) {
+                line.document.push_str(" (no document)");
+            }
+        }
+        self.failures.append(&mut self.unread);
+        (self.items, self.failures)
     }
 }
 
@@ -83,7 +101,8 @@ impl Ingest {
         let total = import.lines() as u64;
         let tally = Tally { documents: Count { done: 0, total }, ..Tally::default() };
         let job = NewJob { tally, ..NewJob::of(JobKind::Import) };
-        let job = self.0.catalog.enqueue_import(scope, job, import.items, import.failures, deed).await?;
+        let (items, failures) = import.into_parts();
+        let job = self.0.catalog.enqueue_import(scope, job, items, failures, deed).await?;
         self.announce_jobs();
         Ok(job)
     }

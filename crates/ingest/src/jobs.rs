@@ -73,8 +73,12 @@ impl Ingest {
         self.0.jobs_waiting.notify_one();
     }
 
-    /// Runs jobs, some at once, until `stop`. Those at work are put back at their next step.
+    /// Runs jobs, some at once, until `stop`. Those at work are put back at their next step. Before the first, what
+    /// sources left on the disk goes that there are not any more.
     pub async fn run_jobs(&self, workers: Workers, stop: CancellationToken) {
+        if let Err(error) = self.forget_gone_sources().await {
+            tracing::warn!(%error, "what is kept of sources that are gone is still there; the next start tries again");
+        }
         let mut loops = JoinSet::new();
         for _ in 0..workers.at_once {
             let (ingest, stop) = (self.clone(), stop.clone());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::{Draft, Object};
-use catena_catalog::{Catalog, CatalogError, Claimed, Deed, JobControl, JobFailure, Tally};
+use catena_catalog::{Catalog, CatalogError, Claimed, Deed, Fence, JobControl, JobFailure, Tally};
 use catena_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +103,11 @@ impl<'a> Progress<'a> {
         draft.objects.push(Object::new("job", self.claimed.job.id.as_str()));
         draft.objects.push(Object::new("ordered_by", self.claimed.job.ordered_by.as_str()));
         draft
+    }
+
+    /// What ties a write to the job.
+    pub(crate) fn fence(&self) -> Fence {
+        self.claimed.fence()
     }
 
     /// A write that the job does: refused once another worker has the job.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use catena_access::Scope;
 use catena_catalog::{
-    CatalogError, Claimed, Count, GenerationRow, GenerationState, Spending, StoredText, Tally, WorkerReach,
+    CatalogError, Claimed, Count, Cut, Fence, GenerationRow, GenerationState, Spending, StoredText, Tally, WorkerReach,
 };
 use catena_domain::{ErrorKind, GenerationId};
 use catena_text::Format;
@@ -59,7 +59,7 @@ async fn build(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, recipe: 
     if shared.reach == WorkerReach::CatalogAlone {
         return Err(Interrupted::HandedOver);
     }
-    let row = building_generation(shared, scope, recipe).await?;
+    let row = building_generation(shared, scope, recipe, &progress.fence()).await?;
     let generation = publish::open(shared, scope, &row).await?;
     progress.report(&tally, "building the new generation").await?;
     let mut built = 0;
@@ -103,14 +103,14 @@ async fn cut_and_embed(
     recipe: &Recipe,
 ) -> Result<Tally, Interrupted> {
     let mut tally = tally_at_start(shared, scope, recipe).await?;
-    let mut after = None;
+    let (mut after, fence) = (None, progress.fence());
     loop {
         progress.report(&tally, "chunking and embedding").await?;
         let texts = shared.catalog.documents_unchunked(scope, &recipe.id, after, DOCUMENTS_PER_STEP).await?;
         let Some(last) = texts.last() else { break };
         after = Some(last.doc);
         let mut cut = futures::stream::iter(texts)
-            .map(async |stored| (stored.document.clone(), cut_one(shared, scope, recipe, stored).await))
+            .map(async |stored| (stored.document.clone(), cut_one(shared, scope, recipe, stored, &fence).await))
             .buffer_unordered(DOCUMENTS_AT_ONCE);
         while let Some((document, done)) = cut.next().await {
             tally.documents.done += 1;
@@ -148,6 +148,7 @@ async fn cut_one(
     scope: &Scope,
     recipe: &Recipe,
     stored: StoredText,
+    fence: &Fence,
 ) -> Result<(u64, u64), IngestError> {
     let format = Format::from_content_type(&stored.content_type)?;
     let (doc, version) = (stored.doc, stored.version);
@@ -157,12 +158,18 @@ async fn cut_one(
     let embedded = pipeline::embed_missing(shared, scope, &recipe.id, &prepared, &[], Spending::Regardless).await?;
     let tokens = prepared.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum();
     let chunks = prepared.chunks.len() as u64;
-    shared.catalog.put_chunks(scope, &recipe.id, doc, version, prepared.chunks, embedded).await?;
+    let cut = Cut { recipe: recipe.id.clone(), chunks: prepared.chunks, embeddings: embedded };
+    shared.catalog.put_chunks(scope, doc, version, cut, Some(fence)).await?;
     Ok((chunks, tokens))
 }
 
 /// The generation being built: the one a job before this one began, or a new one.
-async fn building_generation(shared: &Shared, scope: &Scope, recipe: &Recipe) -> Result<GenerationRow, IngestError> {
+async fn building_generation(
+    shared: &Shared,
+    scope: &Scope,
+    recipe: &Recipe,
+    fence: &Fence,
+) -> Result<GenerationRow, IngestError> {
     let rows = shared.catalog.generations(scope).await?;
     let begun = rows.into_iter().find(|row| {
         row.state == GenerationState::Building && row.recipe == recipe.id && row.chunking == recipe.chunking
@@ -171,7 +178,7 @@ async fn building_generation(shared: &Shared, scope: &Scope, recipe: &Recipe) ->
         Some(row) => Ok(row),
         None => {
             let dimension = u32::try_from(shared.embedder.dimension()).unwrap_or(u32::MAX);
-            Ok(shared.catalog.create_generation(scope, &recipe.id, dimension, &recipe.chunking).await?)
+            Ok(shared.catalog.create_generation(scope, &recipe.id, dimension, &recipe.chunking, Some(fence)).await?)
         }
     }
 }

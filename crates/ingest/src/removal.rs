@@ -1,4 +1,4 @@
-//! Removing tenants: the catalog's rows and the index's files, in small steps.
+//! Removing tenants: the catalog's rows, the index's files and what sources left on the disk, in small steps.
 //!
 //! Promises: a removal that was begun is ended, after a stop or a kill by the next start; nothing that was on its way
 //! builds again what was removed. Does not: decide that a tenant goes, which is the catalog's mark.
@@ -66,6 +66,7 @@ impl Ingest {
         // A publication that had looked up its generation before the rows went may have begun the index anew.
         let _turn = publisher.turn.lock().await;
         self.discard_index(tenant).await?;
+        self.forget_sources_of(tenant).await?;
         self.0.catalog.finish_removal(tenant, Draft::of_service("tenant.removed")).await?;
         self.0.publishers.lock().await.remove(tenant);
         tracing::info!(%tenant, "a tenant was removed");

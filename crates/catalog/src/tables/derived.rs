@@ -7,11 +7,11 @@ use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{ChunkHash, ChunksPut, Count, Cut, Embedding, NewChunk, Spending, StoredText, Tally};
+use crate::model::{ChunkHash, ChunksPut, Count, Cut, Embedding, Fence, NewChunk, Spending, StoredText, Tally};
 use crate::store::{Connection, in_task, sql, sql_of};
 use crate::tables::codec::{hex, json, long, names_json, vector_bytes};
-use crate::tables::held;
 use crate::tables::text::{self, TextOf};
+use crate::tables::{held, job_runs};
 
 /// Most bytes of texts handed out at once, but for one text that is longer by itself.
 const TEXTS_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -134,21 +134,21 @@ impl Catalog {
     }
 
     /// Stores what a recipe made of a version, in place of what was stored before. Takes no sequence number and
-    /// writes no leaf, because nothing becomes true by it.
+    /// writes no leaf, because nothing becomes true by it. Refused when it is part of a job that another worker has.
     pub async fn put_chunks(
         &self,
         scope: &Scope,
-        recipe: &RecipeId,
         doc: DocNo,
         version: VersionNo,
-        chunks: Vec<NewChunk>,
-        embeddings: Vec<Embedding>,
+        cut: Cut,
+        fence: Option<&Fence>,
     ) -> Result<ChunksPut> {
-        let (store, tenant) = (self.store.clone(), scope.tenant().clone());
-        let derived = Derived { recipe: recipe.clone(), chunks, embeddings };
+        let (store, tenant, fence) = (self.store.clone(), scope.tenant().clone(), fence.cloned());
+        let derived = Derived::from(cut);
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
-            let row = sql("SELECT v.text_bytes FROM documents d
+            job_runs::require_held_if_any(tx.connection(), &tenant, fence.as_ref()).await?;
+            let row = sql("SELECT d.document, v.text_bytes FROM documents d
                  JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
                  WHERE d.tenant = $1 AND d.doc = $2 AND d.version = $3 AND d.live = 1")
             .bind(tenant.as_str())
@@ -170,6 +170,7 @@ impl Catalog {
                 .await?;
             derived.insert(tx.connection(), of).await?;
             held::settle(tx.connection(), &tenant, doc, before, Spending::Regardless).await?;
+            job_runs::went_well(tx.connection(), &tenant, fence.as_ref(), &row.text("document")?).await?;
             tx.commit().await?;
             Ok(ChunksPut::Stored)
         })

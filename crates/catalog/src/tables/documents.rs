@@ -20,7 +20,7 @@ use crate::store::{Connection, Store, WriteTx, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
-use crate::tables::{chain, held, places, screenings, suspects, tenants, usage};
+use crate::tables::{chain, held, job_runs, places, screenings, suspects, tenants, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -196,6 +196,7 @@ pub(crate) async fn put(
         screenings::keep(tx.connection(), of, screening, deed.draft.actor.as_deref()).await?;
     }
     suspects::drop_of(tx.connection(), &tenant, &document.id).await?;
+    job_runs::went_well(tx.connection(), &tenant, deed.fence.as_ref(), document.id.as_str()).await?;
     write.count(&mut tx).await?;
     write.record(&value, &mut deed.draft);
     deed.done(tx, &tenant, value).await

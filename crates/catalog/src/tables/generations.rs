@@ -7,11 +7,11 @@ use catena_runtime::{clock, random};
 
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
-use crate::model::{Answering, Chunking, Cuttings, Deed, GenerationRow, GenerationState, Written};
+use crate::model::{Answering, Chunking, Cuttings, Deed, Fence, GenerationRow, GenerationState, Written};
 use crate::store::{Connection, Row, in_task, sql};
 use crate::tables::codec::{corrupt, json};
-use crate::tables::tenants;
 use crate::tables::tenants::{gone, statistics_of};
+use crate::tables::{job_runs, tenants};
 
 impl Catalog {
     /// The tenant's generations, the oldest first.
@@ -63,18 +63,21 @@ impl Catalog {
         Ok(Cuttings { wanted: row.json("wanted")?, live: row_of(&row)? })
     }
 
-    /// Begins a generation, which does not answer yet. `chunking` is how its documents are cut.
+    /// Begins a generation, which does not answer yet. `chunking` is how its documents are cut. Refused when it is part of
+    /// a job that another worker has.
     pub async fn create_generation(
         &self,
         scope: &Scope,
         recipe: &RecipeId,
         dimension: u32,
         chunking: &Chunking,
+        fence: Option<&Fence>,
     ) -> Result<GenerationRow> {
         let (store, tenant, recipe) = (self.store.clone(), scope.tenant().clone(), recipe.clone());
-        let chunking = chunking.clone();
+        let (chunking, fence) = (chunking.clone(), fence.cloned());
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
+            job_runs::require_held_if_any(tx.connection(), &tenant, fence.as_ref()).await?;
             let row =
                 insert(tx.connection(), &tenant, &recipe, dimension, (GenerationState::Building, &chunking)).await?;
             tx.commit().await?;

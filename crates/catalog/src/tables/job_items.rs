@@ -1,7 +1,8 @@
 //! What an import is to write, stored with its job until it is written.
 //!
 //! Promises: an item leaves in the transaction that does it, so that it is done once, whoever is killed when; one that
-//! failed stays for a retry, for some days. Does not: know what an item holds.
+//! failed stays for a retry, for some days, unless a later one about its document is done. Does not: know what an item
+//! holds.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,12 @@ impl NewJobItem {
         let zstd = zstd::bulk::compress(content, ZSTD_LEVEL)
             .map_err(|error| invalid(format!("cannot be compressed: {error}")))?;
         Ok(Self { item, document: document.to_owned(), zstd })
+    }
+
+    /// What document it is about.
+    #[must_use]
+    pub fn document(&self) -> &str {
+        &self.document
     }
 }
 
@@ -95,6 +102,24 @@ impl Catalog {
     }
 }
 
+/// Refuses an import beside which the tenant's others would hold too much.
+pub(super) async fn require_room(connection: &mut Connection, tenant: &TenantId, items: &[NewJobItem]) -> Result<()> {
+    let row = sql("SELECT CAST(coalesce(sum(items_bytes), 0) AS BIGINT) AS bytes FROM jobs
+         WHERE tenant = $1 AND state IN ('queued', 'running', 'paused', 'held')")
+    .bind(tenant.as_str())
+    .fetch_one(connection)
+    .await?;
+    let bytes = bytes_of(items);
+    if bytes > 0 && row.u64("bytes")? + bytes > limits::IMPORTS_WAITING_BYTES_MAX {
+        return Err(CatalogError::Busy { what: "the tenant's room for imports that wait" });
+    }
+    Ok(())
+}
+
+fn bytes_of(items: &[NewJobItem]) -> u64 {
+    items.iter().map(|item| (item.document.len() + item.zstd.len()) as u64).sum()
+}
+
 pub(super) async fn write(
     connection: &mut Connection,
     tenant: &TenantId,
@@ -111,22 +136,35 @@ pub(super) async fn write(
         let bound = some.iter().fold(statement, |statement, item| {
             statement.bind(long(item.item)).bind(item.document.as_str()).bind(item.zstd.as_slice())
         });
-        bound.execute(connection).await?;
+        bound.execute(&mut *connection).await?;
     }
+    sql("UPDATE jobs SET items_bytes = $3 WHERE tenant = $1 AND job = $2")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(long(bytes_of(items)))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-/// Notes what is known from the beginning not to be writable: each document once, and beyond a number counted alone.
+/// Notes what is known from the beginning not to be writable: each document once, with all its reasons, and beyond a number
+/// counted alone.
 pub(super) async fn refuse(
     connection: &mut Connection,
     tenant: &TenantId,
     id: &JobId,
     failures: Vec<JobFailure>,
 ) -> Result<()> {
-    let failures: BTreeMap<String, String> = failures
-        .into_iter()
-        .map(|failure| (job_runs::cut(&failure.document), job_runs::cut(&failure.reason)))
-        .collect();
+    let mut by_document: BTreeMap<String, String> = BTreeMap::new();
+    for JobFailure { document, reason } in failures {
+        let reasons = by_document.entry(job_runs::cut(&document)).or_default();
+        if !reasons.is_empty() {
+            reasons.push_str("; ");
+        }
+        reasons.push_str(&reason);
+        *reasons = job_runs::cut(reasons);
+    }
+    let failures = by_document;
     let listed: Vec<_> =
         failures.iter().take(usize::try_from(limits::JOB_FAILURES_MAX).unwrap_or(usize::MAX)).collect();
     for some in listed.chunks(ROWS_PER_STATEMENT) {
@@ -148,12 +186,41 @@ pub(super) async fn refuse(
     Ok(())
 }
 
-/// Takes an item off the list.
+/// Takes an item off the list, and with it those before it that failed of the same document: tried again, they would put
+/// what is older in the place of what was done now.
 pub(super) async fn done(connection: &mut Connection, tenant: &TenantId, id: &JobId, item: u64) -> Result<()> {
-    sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND item = $3")
+    let row = sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND item = $3 RETURNING document")
         .bind(tenant.as_str())
         .bind(id.as_str())
         .bind(long(item))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let document = row.text("document")?;
+    let overtaken =
+        sql("DELETE FROM job_items WHERE tenant = $1 AND job = $2 AND failed = 1 AND document = $3 AND item < $4")
+            .bind(tenant.as_str())
+            .bind(id.as_str())
+            .bind(document.as_str())
+            .bind(long(item))
+            .execute(&mut *connection)
+            .await?;
+    if overtaken == 0 {
+        return Ok(());
+    }
+    let known = sql("SELECT reason FROM job_failures WHERE tenant = $1 AND job = $2 AND document = $3")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(document.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(known) = known else { return Ok(()) };
+    let reason = format!("{}; line {item} was done after it, so it is not tried again", known.text("reason")?);
+    sql("UPDATE job_failures SET reason = $4 WHERE tenant = $1 AND job = $2 AND document = $3")
+        .bind(tenant.as_str())
+        .bind(id.as_str())
+        .bind(document)
+        .bind(job_runs::cut(&reason))
         .execute(connection)
         .await?;
     Ok(())
@@ -184,8 +251,15 @@ pub(super) async fn hand_on(connection: &mut Connection, tenant: &TenantId, from
         .bind(tenant.as_str())
         .bind(from.as_str())
         .bind(to.as_str())
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    sql("UPDATE jobs SET items_bytes = (SELECT coalesce(sum(length(i.zstd)), 0) FROM job_items i
+                                        WHERE i.tenant = $1 AND i.job = $2)
+         WHERE tenant = $1 AND job = $2")
+    .bind(tenant.as_str())
+    .bind(to.as_str())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Background work, as workers see it: claimed, reported on, ended. A worker holds a job by a lease; the number of its
 //! claim fences off whoever held it before.
 //!
-//! Promises: a job has one worker at a time; tenants take turns, however many jobs one of them has waiting; leases run by
-//! the database's clock, so that a worker's own may stand or jump; whatever a worker changes of its job, and each write
-//! that carries its [`Fence`], is checked against the claim in the same transaction. Does not: know what a job does.
+//! Promises: a job has one worker at a time; one that is cut off again and again before it gets any further is ended;
+//! tenants take turns, however many jobs one of them has waiting; leases run by the database's clock, so that a worker's
+//! own may stand or jump; whatever a worker changes of its job, and each write that carries its [`Fence`], is checked
+//! against the claim in the same transaction. Does not: know what a job does.
 
 use catena_access::Scope;
 use catena_domain::{JobId, TenantId, Timestamp, limits};
@@ -42,9 +43,10 @@ macro_rules! claim {
             ")
              UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $2, claimed_at = $1, reported_at = $1,
                              started_at = coalesce(started_at, $1), documents_before = done,
-                             chunks_before = chunks_done, tokens_before = tokens_done
+                             chunks_before = chunks_done, tokens_before = tokens_done,
+                             runs_without_progress = runs_without_progress + 1
              WHERE (tenant, job) IN (SELECT tenant, job FROM next)
-             RETURNING tenant, attempt, spec, checkpoint, approved_sha256, ",
+             RETURNING tenant, attempt, spec, checkpoint, approved_sha256, runs_without_progress, ",
             job_columns!()
         )
     };
@@ -61,17 +63,23 @@ impl Catalog {
                 .execute(tx.connection())
                 .await?;
             let now = moment(tx.connection()).await?;
-            let row = sql_of(claim!(""), claim!("FOR UPDATE OF j SKIP LOCKED"))
-                .bind(now.0)
-                .bind(until(now, &taking.lease).0)
-                .bind(i64::from(taking.reach == WorkerReach::Index))
-                .bind(taking.at_once_per_tenant)
-                .fetch_optional(tx.connection())
-                .await?;
-            let Some(row) = row else { return Ok(None) };
-            let claimed = claimed_of(&row, &taking)?;
+            let claimed = loop {
+                let row = sql_of(claim!(""), claim!("FOR UPDATE OF j SKIP LOCKED"))
+                    .bind(now.0)
+                    .bind(until(now, &taking.lease).0)
+                    .bind(i64::from(taking.reach == WorkerReach::Index))
+                    .bind(taking.at_once_per_tenant)
+                    .fetch_optional(tx.connection())
+                    .await?;
+                let Some(row) = row else { break None };
+                let claimed = claimed_of(&row, &taking)?;
+                if row.u32("runs_without_progress")? <= limits::JOB_RUNS_WITHOUT_PROGRESS_MAX {
+                    break Some(claimed);
+                }
+                give_up(tx.connection(), &claimed, now).await?;
+            };
             tx.commit().await?;
-            Ok(Some(claimed))
+            Ok(claimed)
         })
         .await
     }
@@ -126,10 +134,18 @@ impl Catalog {
         self.held(scope, id, lease, Step::ItemDone(item)).await
     }
 
-    /// Ends a job's run. Refused when the lease is lost. What somebody asked meanwhile is done.
+    /// Ends a job's run. Refused when the lease is lost. What somebody asked meanwhile is done. A plan that is too long to
+    /// be kept is a failure: nobody could approve it.
     pub async fn finish_job(&self, scope: &Scope, id: &JobId, lease: &Lease, end: JobEnd) -> Result<()> {
         let (store, tenant, id, attempt) = (self.store.clone(), scope.tenant().clone(), id.clone(), lease.attempt);
         in_task(async move {
+            let end = match end {
+                JobEnd::Held(plan) if plan.len() > limits::JOB_SPEC_BYTES_MAX => JobEnd::Failed(format!(
+                    "what waits for approval cannot be kept: its list is longer than {} bytes",
+                    limits::JOB_SPEC_BYTES_MAX
+                )),
+                end => end,
+            };
             let needs_index = end == JobEnd::HandedOver;
             let (state, error, plan) = match end {
                 JobEnd::Succeeded => (JobState::Succeeded, None, None),
@@ -139,10 +155,6 @@ impl Catalog {
                 JobEnd::Held(plan) => (JobState::Held, None, Some(plan)),
                 JobEnd::Deferred | JobEnd::HandedOver => (JobState::Queued, None, None),
             };
-            if plan.as_ref().is_some_and(|plan| plan.len() > limits::JOB_SPEC_BYTES_MAX) {
-                let reason = format!("is longer than {} bytes", limits::JOB_SPEC_BYTES_MAX);
-                return Err(CatalogError::Invalid { what: "a job's plan", reason });
-            }
             let mut tx = store.write(&tenant).await?;
             let now = moment(tx.connection()).await?;
             let row = sql(END)
@@ -207,6 +219,24 @@ impl Catalog {
     }
 }
 
+/// Ends a job whose workers were all cut off.
+async fn give_up(connection: &mut Connection, claimed: &Claimed, now: Timestamp) -> Result<()> {
+    let most = limits::JOB_RUNS_WITHOUT_PROGRESS_MAX;
+    let reason = format!(
+        "it was cut off {most} times in a row without getting any further; the service's log may say why. Retry it once \
+         that is mended"
+    );
+    sql("UPDATE jobs SET state = 'failed', error = $3, finished_at = $4, lease_until = NULL, pause_requested = 0
+         WHERE tenant = $1 AND job = $2")
+    .bind(claimed.tenant.as_str())
+    .bind(claimed.job.id.as_str())
+    .bind(reason)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// What a worker says of its job.
 enum Step {
     Nothing,
@@ -222,12 +252,14 @@ impl Step {
             Self::Nothing => Ok(()),
             Self::Report(tally, note) => report(connection, tenant, id, now, &tally, note).await,
             Self::Checkpoint(checkpoint) => {
-                sql("UPDATE jobs SET checkpoint = $3 WHERE tenant = $1 AND job = $2")
-                    .bind(tenant.as_str())
-                    .bind(id.as_str())
-                    .bind(checkpoint)
-                    .execute(connection)
-                    .await?;
+                sql("UPDATE jobs SET checkpoint = $3, runs_without_progress =
+                         CASE WHEN coalesce(checkpoint, '') <> $3 THEN 0 ELSE runs_without_progress END
+                     WHERE tenant = $1 AND job = $2")
+                .bind(tenant.as_str())
+                .bind(id.as_str())
+                .bind(checkpoint)
+                .execute(connection)
+                .await?;
                 Ok(())
             }
             Self::Failure(failure, item) => {
@@ -250,7 +282,9 @@ async fn report(
     note: String,
 ) -> Result<()> {
     sql("UPDATE jobs SET done = $3, total = $4, chunks_done = $5, chunks_total = $6, tokens_done = $7,
-                         tokens_total = $8, note = $9, reported_at = $10
+                         tokens_total = $8, note = $9, reported_at = $10,
+                         runs_without_progress = CASE WHEN $3 > done_most THEN 0 ELSE runs_without_progress END,
+                         done_most = CASE WHEN $3 > done_most THEN $3 ELSE done_most END
          WHERE tenant = $1 AND job = $2")
     .bind(tenant.as_str())
     .bind(id.as_str())
@@ -268,9 +302,11 @@ async fn report(
 }
 
 /// The end of a run. What somebody asked meanwhile comes before what the worker would have it be, unless that is the end.
-const END: &str = "UPDATE jobs SET error = $5, lease_until = NULL, pause_requested = 0, needs_index = CASE $9 WHEN 1 THEN 1 ELSE needs_index END,
+const END: &str = "UPDATE jobs SET error = $5, lease_until = NULL, pause_requested = 0, runs_without_progress = 0,
+         needs_index = CASE $9 WHEN 1 THEN 1 ELSE needs_index END,
          plan_sha256 = coalesce($7, plan_sha256), plan = coalesce($8, plan),
          state = CASE WHEN $4 IN ('queued', 'paused', 'held') AND cancel_requested = 1 THEN 'cancelled'
+                      WHEN $4 = 'paused' AND pause_requested = 0 THEN 'queued'
                       WHEN $4 = 'queued' AND pause_requested = 1 THEN 'paused' ELSE $4 END,
          finished_at = CASE WHEN $4 IN ('queued', 'paused', 'held') AND cancel_requested = 0 THEN NULL ELSE $6 END
      WHERE tenant = $1 AND job = $2 AND attempt = $3 AND state = 'running' RETURNING state";
@@ -323,6 +359,29 @@ pub(super) async fn require_held(connection: &mut Connection, tenant: &TenantId,
     }
 }
 
+/// Notes that the job of a write got further.
+pub(super) async fn got_further(connection: &mut Connection, tenant: &TenantId, fence: Option<&Fence>) -> Result<()> {
+    let Some(fence) = fence else { return Ok(()) };
+    sql("UPDATE jobs SET runs_without_progress = 0 WHERE tenant = $1 AND job = $2 AND runs_without_progress > 0")
+        .bind(tenant.as_str())
+        .bind(fence.job.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Refuses a write that is part of a job which another worker has by now, if it is part of any.
+pub(super) async fn require_held_if_any(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    fence: Option<&Fence>,
+) -> Result<()> {
+    match fence {
+        Some(fence) => require_held(connection, tenant, fence).await,
+        None => Ok(()),
+    }
+}
+
 /// Keeps workers from changing a job until the transaction ends.
 pub(super) async fn hold(connection: &mut Connection, tenant: &TenantId, id: &JobId) -> Result<()> {
     sql_of(
@@ -358,11 +417,36 @@ async fn note_failure(connection: &mut Connection, tenant: &TenantId, id: &JobId
     .bind(long(limits::JOB_FAILURES_MAX))
     .execute(connection)
     .await?;
-    sql("UPDATE jobs SET failed_documents = failed_documents + 1 WHERE tenant = $1 AND job = $2")
+    sql("UPDATE jobs SET failed_documents = failed_documents + 1, runs_without_progress = 0 WHERE tenant = $1 AND job = $2")
         .bind(tenant.as_str())
         .bind(id.as_str())
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Takes a document off the list of what failed, because a later run did it. Of an import, a line that failed is named
+/// for good.
+pub(super) async fn went_well(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    fence: Option<&Fence>,
+    document: &str,
+) -> Result<()> {
+    let Some(Fence { job, item: None, .. }) = fence else { return Ok(()) };
+    let known = sql("DELETE FROM job_failures WHERE tenant = $1 AND job = $2 AND document = $3")
+        .bind(tenant.as_str())
+        .bind(job.as_str())
+        .bind(document)
+        .execute(&mut *connection)
+        .await?;
+    if known > 0 {
+        sql("UPDATE jobs SET failed_documents = failed_documents - 1 WHERE tenant = $1 AND job = $2")
+            .bind(tenant.as_str())
+            .bind(job.as_str())
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 

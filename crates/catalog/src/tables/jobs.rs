@@ -65,7 +65,9 @@ impl Catalog {
         }
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
+            job_items::require_room(tx.connection(), &tenant, &items).await?;
             let id = insert(&mut tx, &tenant, &job, None, &deed.draft).await?;
+            sweep(tx.connection(), &tenant, None).await?;
             job_items::write(tx.connection(), &tenant, &id, &items).await?;
             job_items::refuse(tx.connection(), &tenant, &id, failures).await?;
             ended(tx, &tenant, &id, deed).await
@@ -103,6 +105,7 @@ impl Catalog {
             let job = NewJob { kind: old.kind, subject: old.subject.clone(), spec, tally };
             let new = insert(&mut tx, &tenant, &job, Some(&id), &deed.draft).await?;
             job_items::hand_on(tx.connection(), &tenant, &id, &new).await?;
+            sweep(tx.connection(), &tenant, Some(&id)).await?;
             ended(tx, &tenant, &new, deed).await.map(Some)
         })
         .await
@@ -294,18 +297,18 @@ async fn insert(
         },
         reason: "waits or runs already for this tenant; wait for its end, or cancel it",
     })?;
-    sweep(connection, tenant).await?;
     row.name("job")
 }
 
-/// Jobs that were over long before others are forgotten.
-async fn sweep(connection: &mut Connection, tenant: &TenantId) -> Result<()> {
-    sql("DELETE FROM jobs WHERE tenant = $1 AND job IN (
+/// Jobs that were over long before others are forgotten, but for the one that is tried again.
+async fn sweep(connection: &mut Connection, tenant: &TenantId, retried: Option<&JobId>) -> Result<()> {
+    sql("DELETE FROM jobs WHERE tenant = $1 AND job <> $4 AND job IN (
              SELECT job FROM jobs WHERE tenant = $1 AND state IN ('succeeded', 'failed', 'cancelled')
              ORDER BY created_at DESC, job DESC LIMIT $2 OFFSET $3)")
     .bind(tenant.as_str())
     .bind(long(SWEPT_AT_ONCE))
     .bind(long(limits::JOBS_KEPT_MAX))
+    .bind(retried.map(JobId::as_str).unwrap_or_default())
     .execute(connection)
     .await?;
     Ok(())

@@ -1,7 +1,7 @@
 //! Sources: how they are described, and what is known of their documents.
 //!
 //! Promises: a change of a source and its leaf are one transaction; whoever ends a look, or writes down what it found,
-//! is refused once a later look was begun. Does not: open what is sealed, read what a description says, or show credentials
+//! is refused once a later look was begun; a job whose worker lost it begins none. Does not: open what is sealed, read what a description says, or show credentials
 //! to anybody.
 
 use catena_access::Scope;
@@ -12,14 +12,14 @@ use catena_runtime::clock;
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{
-    Deed, ItemChanges, ItemState, Page, SealedCredentials, SourceDescription, SourceItem, SourceRow, SourceState,
-    Written,
+    Deed, Fence, ItemChanges, ItemState, Page, SealedCredentials, SourceDescription, SourceItem, SourceRow,
+    SourceState, Written,
 };
 use crate::store::{Connection, Row, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, json, long};
 use crate::tables::page::{self, Items as _};
 use crate::tables::schedules::schedule;
-use crate::tables::tenants;
+use crate::tables::{job_runs, tenants};
 
 /// Most sources of a tenant.
 const SOURCES_MAX: u64 = 1_000;
@@ -120,6 +120,7 @@ impl Catalog {
         in_task(async move {
             loop {
                 let mut tx = store.write(&tenant).await?;
+                job_runs::require_held_if_any(tx.connection(), &tenant, deed.fence.as_ref()).await?;
                 if find(tx.connection(), &tenant, &name).await?.is_none() {
                     return Ok(None);
                 }
@@ -178,10 +179,13 @@ impl Catalog {
     }
 
     /// Begins a look: its number, by which what it finds is written down. Looks that were begun before end nothing now.
-    pub async fn begin_look(&self, scope: &Scope, name: &SourceName) -> Result<u64> {
+    /// Refused when it is part of a job that another worker has.
+    pub async fn begin_look(&self, scope: &Scope, name: &SourceName, fence: Option<&Fence>) -> Result<u64> {
         let (store, tenant, name) = (self.store.clone(), scope.tenant().clone(), name.clone());
+        let fence = fence.cloned();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
+            job_runs::require_held_if_any(tx.connection(), &tenant, fence.as_ref()).await?;
             let row = sql("UPDATE sources SET looks = looks + 1 WHERE tenant = $1 AND source = $2 RETURNING looks")
                 .bind(tenant.as_str())
                 .bind(name.as_str())
@@ -194,11 +198,21 @@ impl Catalog {
         .await
     }
 
-    /// Writes down what a look found. Refused when it is not the source's latest.
-    pub async fn note_items(&self, scope: &Scope, name: &SourceName, look: u64, changes: ItemChanges) -> Result<()> {
+    /// Writes down what a look found. Refused when it is not the source's latest, or part of a job that another worker
+    /// has.
+    pub async fn note_items(
+        &self,
+        scope: &Scope,
+        name: &SourceName,
+        look: u64,
+        changes: ItemChanges,
+        fence: Option<&Fence>,
+    ) -> Result<()> {
         let (store, tenant, name) = (self.store.clone(), scope.tenant().clone(), name.clone());
+        let fence = fence.cloned();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
+            job_runs::require_held_if_any(tx.connection(), &tenant, fence.as_ref()).await?;
             require_latest(tx.connection(), &tenant, &name, look).await?;
             for document in &changes.gone {
                 sql("DELETE FROM source_items WHERE tenant = $1 AND source = $2 AND document = $3")
@@ -211,6 +225,7 @@ impl Catalog {
             for item in &changes.kept {
                 keep(tx.connection(), &tenant, &name, look, item).await?;
             }
+            job_runs::got_further(tx.connection(), &tenant, fence.as_ref()).await?;
             tx.commit().await
         })
         .await
@@ -330,7 +345,6 @@ async fn require_latest(connection: &mut Connection, tenant: &TenantId, name: &S
     Err(CatalogError::Conflict { what: format!("source {name}"), reason })
 }
 
-/// Lets the next look read everything.
 /// Lets the next look at every source of the tenant read every document again, and one under way count for nothing.
 pub(crate) async fn forget_what_was_read(connection: &mut Connection, tenant: &TenantId) -> Result<()> {
     sql("UPDATE source_items SET tag = '' WHERE tenant = $1").bind(tenant.as_str()).execute(connection).await?;

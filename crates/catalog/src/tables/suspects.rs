@@ -1,8 +1,8 @@
 //! Submissions that the policy keeps back, until an administrator lets them in or turns them away.
 //!
-//! Promises: what waits is in no table that a search, a list or a read of documents looks into; it is shown to the tenant's
-//! administrators alone; of a document the last submission waits, and whatever is written to the document after it, or
-//! its deletion, takes it away; equal bytes are kept once. Each tenant's share is bounded.
+//! Promises: what waits is in no table that a search, a list or a read of documents looks into; it is there for those of the
+//! tenant's administrators alone whom its own access list admits; of a document the last submission waits, and whatever
+//! is written to the document after it, or its deletion, takes it away; equal bytes are kept once. Each tenant's share is bounded.
 //! Does not: search in what waits, or keep it in a backup any differently from everything else.
 
 use catena_access::Scope;
@@ -66,26 +66,37 @@ impl Catalog {
         .await
     }
 
-    /// What waits after `after`, in the order of the documents' ids. To all but administrators of the tenant who act as
-    /// themselves, nothing does.
+    /// What waits after `after` and admits the principal, in the order of the documents' ids. To all but administrators
+    /// of the tenant who act as themselves, nothing does.
     pub async fn suspects(&self, scope: &Scope, after: Option<&DocumentId>, limit: usize) -> Result<Page<SuspectRow>> {
         if !scope.principal().is_administrator() {
             return Ok(Page { items: Vec::new(), next: None });
         }
         let limit = page::limit(limit);
         let mut tx = self.store.read(scope).await?;
-        let rows = sql("SELECT document, handed_in_at, base_seq, policy, bytes_sha256, bytes, found FROM quarantine
-             WHERE tenant = $1 AND document > $2 ORDER BY document LIMIT $3")
-        .bind(scope.tenant().as_str())
-        .bind(after.map_or("", |after| after.as_str()))
-        .bind(long(limit as u64 + 1))
-        .fetch_all(&mut tx)
-        .await?;
-        let items: Vec<SuspectRow> = rows.iter().map(row_of).collect::<Result<_>>()?;
-        Ok(items.into_page(limit, |item| item.document.to_string()))
+        let (mut items, mut after) = (Vec::new(), after.map_or_else(String::new, ToString::to_string));
+        loop {
+            let rows = sql("SELECT document, handed_in_at, base_seq, policy, bytes_sha256, bytes, found, acl
+                 FROM quarantine WHERE tenant = $1 AND document > $2 ORDER BY document LIMIT $3")
+            .bind(scope.tenant().as_str())
+            .bind(after.as_str())
+            .bind(long(limit as u64 + 1))
+            .fetch_all(&mut tx)
+            .await?;
+            for row in &rows {
+                if is_shown(scope, row)? {
+                    items.push(row_of(row)?);
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() > limit && items.len() <= limit => after = last.text("document")?,
+                _ => return Ok(items.into_page(limit, |item: &SuspectRow| item.document.to_string())),
+            }
+        }
     }
 
-    /// What waits of a document, whole; `None` for all but administrators of the tenant who act as themselves.
+    /// What waits of a document, whole; `None` for all but administrators of the tenant who act as themselves, and for
+    /// those whom its access list does not admit.
     pub async fn suspect(&self, scope: &Scope, id: &DocumentId) -> Result<Option<Suspect>> {
         if !scope.principal().is_administrator() {
             return Ok(None);
@@ -99,6 +110,9 @@ impl Catalog {
             .fetch_optional(&mut tx)
             .await?;
         let Some(row) = row else { return Ok(None) };
+        if !is_shown(scope, &row)? {
+            return Ok(None);
+        }
         let damaged = || corrupt("what is kept back of document", id);
         let bytes = zstd::decode_all(row.blob("zstd")?.as_slice()).map_err(|_| damaged())?;
         let listed = row_of(&row)?;
@@ -126,7 +140,7 @@ impl Catalog {
         row.map(|row| Ok((row.hash("bytes_sha256")?, row.hash("policy")?))).transpose()
     }
 
-    /// Turns away what waits of a document; `None` when nothing does.
+    /// Turns away what waits of a document; `None` when nothing does, or not for this principal.
     pub async fn reject(
         &self,
         scope: &Scope,
@@ -136,21 +150,30 @@ impl Catalog {
         if !scope.principal().is_administrator() {
             return Ok(None);
         }
-        let (store, tenant, id, mut deed) = (self.store.clone(), scope.tenant().clone(), id.clone(), deed.into());
+        let (store, scope, id, mut deed) = (self.store.clone(), scope.clone(), id.clone(), deed.into());
         in_task(async move {
-            let mut tx = store.write(&tenant).await?;
-            let waits = sql("SELECT bytes_sha256 FROM quarantine WHERE tenant = $1 AND document = $2")
+            let tenant = scope.tenant();
+            let mut tx = store.write(tenant).await?;
+            let waits = sql("SELECT bytes_sha256, acl FROM quarantine WHERE tenant = $1 AND document = $2")
                 .bind(tenant.as_str())
                 .bind(id.as_str())
                 .fetch_optional(tx.connection())
                 .await?;
             let Some(waits) = waits else { return Ok(None) };
-            drop_of(tx.connection(), &tenant, &id).await?;
+            if !is_shown(&scope, &waits)? {
+                return Ok(None);
+            }
+            drop_of(tx.connection(), tenant, &id).await?;
             name(&mut deed.draft, &id, &waits.hash("bytes_sha256")?);
-            deed.done(tx, &tenant, ()).await.map(Some)
+            deed.done(tx, tenant, ()).await.map(Some)
         })
         .await
     }
+}
+
+/// Whether what waits is there for an administrator, as a document of this access list would be.
+fn is_shown(scope: &Scope, row: &Row) -> Result<bool> {
+    Ok(row.acl("acl")?.decide(scope.principal(), clock::now()).is_admitted())
 }
 
 /// Takes away what waits of a document, because something newer is known of it.

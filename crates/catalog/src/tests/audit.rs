@@ -54,7 +54,7 @@ async fn every_write_leaves_exactly_one_leaf_that_says_what_was_done(on: On) {
     let job = catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("reindex")).await.unwrap();
     leaves.push(job.leaf);
     leaves.push(catalog.cancel_job(&scope, &job.value.id, draft("job.cancel")).await.unwrap().unwrap().leaf);
-    let generation = catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
+    let generation = catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await.unwrap();
     leaves.push(catalog.promote_generation(&scope, &generation.id, draft("generation.promote")).await.unwrap().leaf);
     leaves.push(catalog.record(Chain::Tenant(scope.tenant()), draft("search")).await.unwrap());
     leaves.push(catalog.record_context(&scope, context("ctx_1"), draft("context")).await.unwrap());

@@ -38,7 +38,7 @@ async fn furnished(on: On) -> Home {
         let revoked = KeyId::new(&format!("revoked{tenant}")).unwrap();
         catalog.revoke_key(&scope, &revoked, draft("revoke")).await.unwrap();
         request_import(catalog, &scope, tenant).await;
-        catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
+        catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await.unwrap();
         catalog.keep_back(&scope, suspect("kept back", tenant), Expect::Any, draft("put")).await.unwrap();
         catalog.put_firewall_policy(&scope, r#"{"secret":"redact"}"#.into(), draft("firewall")).await.unwrap();
         sources::furnish_source(catalog, &scope).await;

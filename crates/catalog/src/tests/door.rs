@@ -30,7 +30,7 @@ async fn a_tenant_that_is_not_there_is_said_to_be_gone(on: On) {
         home.catalog.create_key(&scope, new_key("k1"), draft("key")).await.map(|_| ()).unwrap_err(),
         home.catalog.put_group(&scope, &group("eng"), of(&[]), draft("group")).await.map(|_| ()).unwrap_err(),
         home.catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("job")).await.map(|_| ()).unwrap_err(),
-        home.catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.map(|_| ()).unwrap_err(),
+        home.catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await.map(|_| ()).unwrap_err(),
         home.catalog.seq(&scope).await.map(|_| ()).unwrap_err(),
         home.catalog.live_generation(&scope).await.map(|_| ()).unwrap_err(),
     ];

@@ -66,7 +66,13 @@ async fn another_recipe_waits_for_its_chunks_and_then_goes_on(on: On) {
     let cut_again = async |doc, version, text| {
         let (chunks, embeddings) = cut("T", text);
         let known: Vec<ChunkHash> = chunks.iter().map(|chunk| chunk.hash).collect();
-        let put = home.catalog.put_chunks(&service, &other, DocNo(doc), VersionNo(version), chunks, embeddings);
+        let put = home.catalog.put_chunks(
+            &service,
+            DocNo(doc),
+            VersionNo(version),
+            Cut { recipe: other.clone(), chunks, embeddings },
+            None,
+        );
         let put = put.await.unwrap();
         (put, home.catalog.embeddings_known(&service, &other, &known).await.unwrap().len() == known.len())
     };
@@ -176,7 +182,7 @@ async fn generations_change_places_in_one_step_and_the_live_one_is_not_forgotten
     let old = home.catalog.live_generation(&scope).await.unwrap();
     let new = home
         .catalog
-        .create_generation(&scope, &RecipeId::new("recipe-2").unwrap(), 8, &Chunking::default())
+        .create_generation(&scope, &RecipeId::new("recipe-2").unwrap(), 8, &Chunking::default(), None)
         .await
         .unwrap();
     assert_eq!((new.state, new.promoted_at), (GenerationState::Building, None));

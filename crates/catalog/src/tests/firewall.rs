@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tables::testing::TABLES;
-use catena_access::Liveness;
+use catena_access::{Liveness, Who};
 use catena_domain::{ErrorKind, Seq};
 
 const TEXT: &str = "the code is vexilquorn-77";
@@ -46,6 +46,43 @@ async fn what_waits_is_in_no_list_and_for_administrators_alone(on: On) {
     let leaves = catalog.leaves(&scope, 0, 100).await.unwrap();
     let told = leaves.iter().map(|leaf| String::from_utf8_lossy(&leaf.bytes).into_owned()).collect::<String>();
     assert!(told.contains("email=1") && !told.contains("vexilquorn"), "{told}");
+}
+
+async fn what_waits_is_there_for_those_alone_whom_its_access_list_admits(on: On) {
+    let home = on.home_with_tenants().await;
+    let catalog = &home.catalog;
+    let labelled = Acl::of(vec!["everyone".parse::<Who>().unwrap().into()], vec![], Some(label("unheard"))).unwrap();
+    let lists = [
+        ("a denied", acl(&["everyone"], &["user:bob"])),
+        ("b unknown", Acl::unknown("403")),
+        ("c labelled", labelled),
+        ("d open", acl(&["everyone"], &[])),
+        ("e nobody's", acl(&[], &[])),
+    ];
+    for (name, acl) in lists {
+        let kept = NewSuspect { acl, ..suspect(name, TEXT) };
+        catalog.keep_back(&admin("acme"), kept, Expect::Any, draft("document.put")).await.unwrap();
+    }
+    let seen_by = async |scope: &Scope| {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = catalog.suspects(scope, after.as_ref(), 1).await.unwrap();
+            seen.extend(page.items.into_iter().map(|item| item.document.to_string()));
+            let Some(next) = page.next else { return seen };
+            after = Some(id(&next));
+        }
+    };
+    let bob = Credential { user: Some(user("bob")), ..credential("adm2", Some(tenant("acme")), &[Right::Admin]) };
+    let entry = Entry { tenant: &tenant("acme"), need: Right::Admin, on_behalf: None, directory: Directory::default() };
+    let bob = bob.enter(entry).unwrap();
+    assert_eq!(seen_by(&admin("acme")).await, ["a denied", "d open", "e nobody's"]);
+    assert_eq!(seen_by(&bob).await, ["d open", "e nobody's"]);
+    for hidden in ["a denied", "b unknown", "c labelled"] {
+        assert_eq!(catalog.suspect(&bob, &id(hidden)).await.unwrap(), None, "{hidden}");
+        assert!(catalog.reject(&bob, &id(hidden), draft("reject")).await.unwrap().is_none(), "{hidden}");
+    }
+    assert!(catalog.suspect(&bob, &id("d open")).await.unwrap().is_some());
+    assert!(catalog.reject(&admin("acme"), &id("a denied"), draft("reject")).await.unwrap().is_some());
 }
 
 async fn equal_bytes_wait_once_and_the_last_ones_wait(on: On) {
@@ -192,6 +229,7 @@ async fn of_a_purged_document_no_finding_is_left(on: On) {
 
 on_both!(
     what_waits_is_in_no_list_and_for_administrators_alone,
+    what_waits_is_there_for_those_alone_whom_its_access_list_admits,
     equal_bytes_wait_once_and_the_last_ones_wait,
     what_is_newer_takes_away_what_waits,
     the_write_that_was_expected_is_asked_for_before_anything_is_kept,

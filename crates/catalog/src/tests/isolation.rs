@@ -102,7 +102,9 @@ async fn furnish(catalog: &Catalog, tenant_id: &str, names: &mut Names) {
         NewContext { id: context, request_sha256: [1; 32], text_sha256: [2; 32], tokens_used: 1, citations: vec![] };
     catalog.record_context(&scope, context, draft("context")).await.unwrap();
     catalog.record(Chain::Tenant(scope.tenant()), draft("search")).await.unwrap();
-    names.generations.push(catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap().id);
+    names
+        .generations
+        .push(catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await.unwrap().id);
 }
 
 async fn nothing_of_a_tenant_is_in_any_answer_to_another(on: On) {
@@ -156,7 +158,10 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     catalog.forget_generation(&globex, &names.generations[0]).await.unwrap();
     catalog.drop_derived(&globex, &recipe()).await.unwrap();
     let (chunks, embeddings) = cut("T", &text("acme"));
-    let put = catalog.put_chunks(&globex, &recipe(), DocNo(1), VersionNo(1), chunks, embeddings).await.unwrap();
+    let put = catalog
+        .put_chunks(&globex, DocNo(1), VersionNo(1), Cut { recipe: recipe(), chunks, embeddings }, None)
+        .await
+        .unwrap();
     assert_eq!(put, ChunksPut::Superseded);
     let (_, _, lease) = parts(catalog).await;
     assert!(catalog.progress_job(&globex, &names.jobs[0], &lease, &documents(1, 1), "").await.is_err());

@@ -28,6 +28,7 @@ mod cancel;
 mod directory;
 mod documents;
 mod door;
+mod ends;
 mod feed;
 mod files;
 mod firewall;

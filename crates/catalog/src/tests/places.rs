@@ -84,10 +84,10 @@ async fn a_text_cut_by_settings_that_are_others_by_now_is_refused(on: On) {
     put(catalog, &scope, cut_by(aiming_at(64))).await;
 
     // A generation that was built by other settings does not come to answer.
-    let old = catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
+    let old = catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await.unwrap();
     let error = catalog.promote_generation(&scope, &old.id, draft("promote")).await.unwrap_err();
     assert!(matches!(error, CatalogError::ChunkingChanged), "{error}");
-    let new = catalog.create_generation(&scope, &recipe(), 4, &aiming_at(64)).await.unwrap();
+    let new = catalog.create_generation(&scope, &recipe(), 4, &aiming_at(64), None).await.unwrap();
     catalog.promote_generation(&scope, &new.id, draft("promote")).await.unwrap();
     let cuttings = catalog.cuttings(&scope).await.unwrap();
     assert_eq!((cuttings.wanted, cuttings.live.chunking, cuttings.live.id), (aiming_at(64), aiming_at(64), new.id));

@@ -210,6 +210,21 @@ async fn what_failed_of_an_import_is_tried_again_alone_and_once(on: On) {
     assert_eq!(home.catalog.job_items(&scope, &again.id, 10).await.unwrap(), [], "what was cancelled was kept");
 }
 
+async fn the_oldest_job_of_many_is_tried_again_with_all_that_it_kept(on: On) {
+    let home = on.home_with_tenants().await;
+    let scope = admin("acme");
+    let job = enqueue_import(&home, "acme", &[(1, "a")]).await;
+    let held = home.catalog.claim_job(&taking()).await.unwrap().unwrap();
+    let failure = JobFailure { document: "a".into(), reason: "torn".into() };
+    home.catalog.job_failed(&scope, &job.id, &held.lease, &failure, Some(1)).await.unwrap();
+    finish(&home, &held, JobEnd::Succeeded).await;
+    insert_jobs(&home, "succeeded", job.created_at.0 + 1, limits::JOBS_KEPT_MAX).await;
+    let again = home.catalog.retry_job(&scope, &job.id, draft("retry")).await.unwrap().unwrap().value;
+    let items = home.catalog.job_items(&scope, &again.id, 10).await.unwrap();
+    assert_eq!(items.iter().map(|item| (item.item, item.document.as_str())).collect::<Vec<_>>(), [(1, "a")]);
+    assert!(home.catalog.job(&scope, &job.id).await.unwrap().is_some(), "what is tried again was forgotten");
+}
+
 async fn what_failed_of_other_jobs_is_named_to_the_job_that_tries_again(on: On) {
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
@@ -260,6 +275,20 @@ async fn a_paused_job_rests_until_it_is_resumed_and_goes_on_from_its_checkpoint(
     assert_eq!(home.catalog.job(&scope, &job.id).await.unwrap().unwrap().state, JobState::Paused);
 }
 
+async fn who_resumes_a_job_that_is_about_to_pause_gets_it_back(on: On) {
+    let home = on.home_with_tenants().await;
+    let scope = admin("acme");
+    let job = enqueue_import(&home, "acme", &[(1, "a")]).await;
+    let held = home.catalog.claim_job(&taking()).await.unwrap().unwrap();
+    home.catalog.pause_job(&scope, &job.id, draft("pause")).await.unwrap();
+    let told = home.catalog.progress_job(&scope, &job.id, &held.lease, &documents(0, 1), "").await.unwrap();
+    assert_eq!(told, JobControl::Pause);
+    home.catalog.resume_job(&scope, &job.id, draft("resume")).await.unwrap();
+    finish(&home, &held, JobEnd::Paused).await;
+    assert_eq!(home.catalog.job(&scope, &job.id).await.unwrap().unwrap().state, JobState::Queued);
+    assert_eq!(home.catalog.claim_job(&taking()).await.unwrap().unwrap().job.id, job.id);
+}
+
 async fn an_approval_is_for_exactly_the_plan_that_it_names(on: On) {
     let home = on.home_with_tenants().await;
     let scope = admin("acme");
@@ -305,20 +334,24 @@ async fn what_needs_the_index_waits_for_a_worker_that_has_it(on: On) {
     assert_eq!(home.catalog.claim_job(&taking()).await.unwrap().unwrap().job.id, cut.job.id);
 }
 
-async fn a_tenants_list_of_jobs_is_bounded(on: On) {
-    let home = on.home_with_tenants().await;
+/// So many imports in a state, one younger than the other from that time on.
+async fn insert_jobs(home: &Home, state: &str, since: i64, count: u64) {
     let mut tx = home.catalog.store.write(&tenant("acme")).await.unwrap();
-    for number in 0..limits::JOBS_WAITING_MAX {
-        store::sql(
-            "INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ('acme', $1, 'import', 'queued', $2)",
-        )
-        .bind(format!("job{number}"))
-        .bind(i64::try_from(number).unwrap())
-        .execute(tx.connection())
-        .await
-        .unwrap();
+    for number in 0..i64::try_from(count).unwrap() {
+        store::sql("INSERT INTO jobs (tenant, job, kind, state, created_at) VALUES ('acme', $1, 'import', $2, $3)")
+            .bind(format!("job{number}"))
+            .bind(state)
+            .bind(since + number)
+            .execute(tx.connection())
+            .await
+            .unwrap();
     }
     tx.commit().await.unwrap();
+}
+
+async fn a_tenants_list_of_jobs_is_bounded(on: On) {
+    let home = on.home_with_tenants().await;
+    insert_jobs(&home, "queued", 0, limits::JOBS_WAITING_MAX).await;
     let refused = home.catalog.enqueue_job(&admin("acme"), NewJob::of(JobKind::Import), draft("import")).await;
     assert!(matches!(refused, Err(CatalogError::Busy { .. })), "{refused:?}");
     // And so is the list of those that are over.
@@ -366,8 +399,10 @@ on_both! {
     a_write_of_a_job_is_refused_once_another_worker_has_it_and_its_item_leaves_with_it,
     a_document_fails_once_however_often_it_is_tried_and_the_list_has_pages,
     what_failed_of_an_import_is_tried_again_alone_and_once,
+    the_oldest_job_of_many_is_tried_again_with_all_that_it_kept,
     what_failed_of_other_jobs_is_named_to_the_job_that_tries_again,
     a_paused_job_rests_until_it_is_resumed_and_goes_on_from_its_checkpoint,
+    who_resumes_a_job_that_is_about_to_pause_gets_it_back,
     an_approval_is_for_exactly_the_plan_that_it_names,
     what_needs_the_index_waits_for_a_worker_that_has_it,
     a_tenants_list_of_jobs_is_bounded,

@@ -102,7 +102,15 @@ async fn take(catalog: &Catalog, step: &Step) {
             let hash = sha256(text.as_bytes());
             let chunk = NewChunk { span: whole, headings: vec![], lines: (1, 1), tokens: 1, hash };
             let vectors = vec![(hash, vector_of(&hash))];
-            let put = catalog.put_chunks(&scope, &other, current.doc, current.version, vec![chunk], vectors).await;
+            let put = catalog
+                .put_chunks(
+                    &scope,
+                    current.doc,
+                    current.version,
+                    Cut { recipe: other.clone(), chunks: vec![chunk], embeddings: vectors },
+                    None,
+                )
+                .await;
             assert_eq!(put.unwrap(), ChunksPut::Stored);
         }
         Step::DropDerived(other) => catalog.drop_derived(&scope, &recipe_of(*other)).await.unwrap(),

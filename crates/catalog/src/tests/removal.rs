@@ -63,7 +63,7 @@ async fn furnish(home: &Home, tenant_id: &str) {
     let key = NewKey { name: "qkeyname".into(), ..new_key(&format!("k{tenant_id}")) };
     catalog.create_key(&scope, key, draft("key.create")).await.unwrap();
     request_import(catalog, &scope, "qimport").await;
-    catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await.unwrap();
+    catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await.unwrap();
     let kept_back = suspect("waits", "qsuspected text");
     catalog.keep_back(&scope, kept_back, Expect::Any, draft("document.put")).await.unwrap();
     catalog.put_firewall_policy(&scope, r#"{"allow": ["qallowed"]}"#.into(), draft("firewall.put")).await.unwrap();
@@ -175,7 +175,7 @@ async fn from_the_mark_on_nothing_is_written_for_the_tenant_and_its_id_is_never_
     gone("key", catalog.create_key(&scope, new_key("klate"), draft("key")).await);
     gone("group", catalog.put_group(&scope, &group("late"), of(&[]), draft("group")).await);
     gone("job", catalog.enqueue_job(&scope, NewJob::of(JobKind::Reindex), draft("job")).await);
-    gone("generation", catalog.create_generation(&scope, &recipe(), 4, &Chunking::default()).await);
+    gone("generation", catalog.create_generation(&scope, &recipe(), 4, &Chunking::default(), None).await);
     gone("tokens", catalog.spend_tokens(&scope, 1, Spending::Regardless).await);
     gone("progress", catalog.progress_job(&scope, &job.id, &lease, &documents(1, 2), "").await);
     gone("an answer on its way", catalog.record(Chain::Tenant(scope.tenant()), draft("search")).await);

@@ -39,9 +39,9 @@ async fn made(home: &Home, tenant: &str, source: &str) -> SourceRow {
 pub(super) async fn furnish_source(catalog: &Catalog, scope: &Scope) {
     let (docs, at) = (name("docs"), SourceDescription { next_at: Some(Timestamp(i64::MAX)), ..described("{}") });
     catalog.create_source(scope, &docs, at, draft("source.create")).await.unwrap();
-    let look = catalog.begin_look(scope, &docs).await.unwrap();
+    let look = catalog.begin_look(scope, &docs, None).await.unwrap();
     let changes = ItemChanges { kept: vec![item("docs/a.md", ItemState::Ok)], gone: vec![] };
-    catalog.note_items(scope, &docs, look, changes).await.unwrap();
+    catalog.note_items(scope, &docs, look, changes, None).await.unwrap();
 }
 
 async fn a_source_is_its_tenants_alone_and_described_anew_it_is_read_anew(on: On) {
@@ -54,9 +54,9 @@ async fn a_source_is_its_tenants_alone_and_described_anew_it_is_read_anew(on: On
     assert_eq!(home.catalog.source(&globex, &docs).await.unwrap(), None);
     assert!(home.catalog.delete_source(&globex, &docs, draft("source.delete")).await.unwrap().is_none());
 
-    let look = home.catalog.begin_look(&acme, &docs).await.unwrap();
+    let look = home.catalog.begin_look(&acme, &docs, None).await.unwrap();
     let changes = ItemChanges { kept: vec![item("a.md", ItemState::Ok)], gone: vec![] };
-    home.catalog.note_items(&acme, &docs, look, changes).await.unwrap();
+    home.catalog.note_items(&acme, &docs, look, changes, None).await.unwrap();
     home.catalog.end_look(&acme, &docs, look, Some("c1".into()), "{}".into(), draft("sync")).await.unwrap();
     assert_eq!(home.catalog.source(&acme, &docs).await.unwrap().unwrap().cursor.as_deref(), Some("c1"));
     assert_eq!(home.catalog.known_items(&acme, &docs, None).await.unwrap(), [item("a.md", ItemState::Ok)]);
@@ -77,15 +77,15 @@ async fn whoever_looks_when_another_began_to_look_writes_nothing_more(on: On) {
     let home = on.home_with_tenants().await;
     let (acme, docs) = (admin("acme"), name("docs"));
     made(&home, "acme", "docs").await;
-    let old = home.catalog.begin_look(&acme, &docs).await.unwrap();
-    let new = home.catalog.begin_look(&acme, &docs).await.unwrap();
+    let old = home.catalog.begin_look(&acme, &docs, None).await.unwrap();
+    let new = home.catalog.begin_look(&acme, &docs, None).await.unwrap();
     let changes = || ItemChanges { kept: vec![item("a.md", ItemState::Failed)], gone: vec![] };
-    let late = home.catalog.note_items(&acme, &docs, old, changes()).await.unwrap_err();
+    let late = home.catalog.note_items(&acme, &docs, old, changes(), None).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Conflict);
     let late = home.catalog.end_look(&acme, &docs, old, Some("c".into()), "{}".into(), draft("sync")).await;
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(home.catalog.source(&acme, &docs).await.unwrap().unwrap().cursor, None);
-    home.catalog.note_items(&acme, &docs, new, changes()).await.unwrap();
+    home.catalog.note_items(&acme, &docs, new, changes(), None).await.unwrap();
     let failed = home.catalog.items_in(&acme, &docs, ItemState::Failed, None, 10).await.unwrap();
     assert_eq!(failed.items.len(), 1);
     assert_eq!(home.catalog.item_counts(&acme, &docs).await.unwrap(), [(ItemState::Failed, 1)]);

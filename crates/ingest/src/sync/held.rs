@@ -1,10 +1,10 @@
 //! What a sync does not do before somebody approves it.
 //!
 //! Promises: equal plans are equal texts, whatever order things were found in; a plan's text stands for all of it, also
-//! for what is too long to be listed.
+//! for what is too long to be listed; it is never too long to be kept with its job.
 
 use catena_catalog::SourceItem;
-use catena_domain::{DocumentId, SourceName};
+use catena_domain::{DocumentId, SourceName, limits};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -45,14 +45,22 @@ impl Held {
             all.update(widening.to_string().as_bytes());
         }
         let sha256 = catena_audit::LeafHash(all.finalize().into()).to_string();
-        let listed: Vec<&str> = self.deletes.iter().take(LISTED_MAX).map(DocumentId::as_str).collect();
-        json!({
-            "source": source.as_str(),
-            "deletes": {"count": self.deletes.len(), "documents": listed},
-            "widenings": {"count": widenings.len(), "documents": &widenings[..widenings.len().min(LISTED_MAX)]},
-            "sha256": sha256,
-        })
-        .to_string()
+        let listing = |most: usize| {
+            let deletes: Vec<&str> = self.deletes.iter().take(most).map(DocumentId::as_str).collect();
+            json!({
+                "source": source.as_str(),
+                "deletes": {"count": self.deletes.len(), "documents": deletes},
+                "widenings": {"count": widenings.len(), "documents": &widenings[..widenings.len().min(most)]},
+                "sha256": sha256,
+            })
+            .to_string()
+        };
+        let (mut most, mut plan) = (LISTED_MAX, listing(LISTED_MAX));
+        while plan.len() > limits::JOB_SPEC_BYTES_MAX && most > 0 {
+            most /= 2;
+            plan = listing(most);
+        }
+        plan
     }
 }
 
@@ -63,4 +71,36 @@ fn widening(withheld: &Withheld) -> serde_json::Value {
 /// What an approval names a plan by.
 pub(super) fn digest(plan: &str) -> [u8; 32] {
     Sha256::digest(plan.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use catena_access::Acl;
+
+    use super::super::guard::Wider;
+    use super::*;
+
+    /// Widenings of so many documents, each with as long a list as there may be.
+    fn widenings(count: usize) -> Held {
+        let users: Vec<String> = (0..limits::ACL_ENTRIES_MAX).map(|at| format!("user:{at:0>100}")).collect();
+        let acl = Acl::parse(&users, &[]).unwrap();
+        let id = |at: usize| DocumentId::new(&format!("{at:0>400}")).unwrap();
+        let widenings =
+            (0..count).map(|at| (Withheld { id: id(at), wider: Wider::Everyone, acl: acl.clone() }, None)).collect();
+        Held { deletes: (0..count).map(id).collect(), widenings }
+    }
+
+    #[test]
+    fn a_plan_is_never_too_long_to_be_kept_and_stands_for_all_that_waits() {
+        let source = SourceName::new("docs").unwrap();
+        let mut held = widenings(LISTED_MAX);
+        let plan = held.plan(&source);
+        assert!(plan.len() <= limits::JOB_SPEC_BYTES_MAX, "{} bytes", plan.len());
+        let read: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        assert_eq!(read["widenings"]["count"], LISTED_MAX);
+        let listed = read["widenings"]["documents"].as_array().unwrap().len();
+        assert!((1..LISTED_MAX).contains(&listed), "{listed} are listed");
+        held.widenings.last_mut().unwrap().0.acl = Acl::parse(&["everyone"], &[]).unwrap();
+        assert_ne!(held.plan(&source), plan, "an approval of one plan would hold for another");
+    }
 }

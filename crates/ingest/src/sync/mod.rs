@@ -13,6 +13,7 @@ pub mod description;
 mod guard;
 mod held;
 mod look;
+mod mirrors;
 mod one;
 mod plan;
 mod request;
@@ -113,8 +114,8 @@ pub(crate) async fn run(
     if order.remove {
         return apply::remove(ingest, scope, progress, &name).await;
     }
+    let look = ingest.0.catalog.begin_look(scope, &name, Some(&progress.fence())).await?;
     let source = ingest.open_source(scope, &row)?;
-    let look = ingest.0.catalog.begin_look(scope, &name).await?;
     let mut sync = Syncing {
         ingest,
         scope,
@@ -234,7 +235,8 @@ impl Syncing<'_> {
         if changes.kept.is_empty() && changes.gone.is_empty() {
             return Ok(());
         }
-        Ok(self.ingest.0.catalog.note_items(self.scope, &self.name, self.look, changes).await?)
+        let fence = self.progress.fence();
+        Ok(self.ingest.0.catalog.note_items(self.scope, &self.name, self.look, changes, Some(&fence)).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Promises: a source that is stored can be opened as far as that can be known without asking anybody; credentials that
 //! were given for one place are never shown to another.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use catena_access::Scope;
@@ -15,6 +15,7 @@ use catena_runtime::clock;
 use catena_sources::{Credentials, Source, SourceSpec, Surroundings};
 
 use super::description::{Guards, Place, Schedule};
+use super::mirrors::mirror;
 use super::{Opener, Order, seal};
 use crate::{Ingest, IngestError};
 
@@ -55,7 +56,7 @@ pub struct SourceChange {
 /// What the service needs to open sources.
 pub(crate) struct SourceAccess {
     opener: Opener,
-    mirrors: Option<PathBuf>,
+    pub(super) mirrors: Option<PathBuf>,
 }
 
 impl Ingest {
@@ -108,16 +109,6 @@ impl Ingest {
         let (pepper, sealed) = (self.0.catalog.pepper(), &row.description.credentials);
         let credentials = seal::unseal(pepper, scope.tenant(), &row.name, sealed)?;
         self.open(scope.tenant(), &row.name, &place.spec, &credentials)
-    }
-
-    /// Takes away what was kept of a source's bytes.
-    pub(crate) fn forget_source(&self, tenant: &TenantId, name: &SourceName) {
-        let Some(mirrors) = self.0.sources.get().and_then(|access| access.mirrors.as_ref()) else { return };
-        let (folder, compute) = (mirror(mirrors, tenant, name), self.0.compute.clone());
-        tokio::spawn(async move {
-            // What is not there need not go; what cannot go now is in nobody's way.
-            let _ = compute.run(move || std::fs::remove_dir_all(folder)).await;
-        });
     }
 
     /// Makes a source.
@@ -238,10 +229,6 @@ impl Ingest {
         let job = NewJob { kind: JobKind::Sync, subject: Some(name.to_string()), spec, tally: Tally::default() };
         self.request_job(scope, job, deed).await
     }
-}
-
-fn mirror(below: &Path, tenant: &TenantId, name: &SourceName) -> PathBuf {
-    below.join(tenant.as_str()).join(name.as_str())
 }
 
 fn describe(

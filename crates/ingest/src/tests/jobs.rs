@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use catena_catalog::{Job, JobState};
+use catena_catalog::{Job, JobState, SealedCredentials, SourceDescription, SourceState};
+use catena_domain::SourceName;
+use catena_sources::Surroundings;
 
 use super::*;
 use crate::{Import, ImportChange, Purging};
@@ -79,6 +81,30 @@ async fn an_import_writes_each_line_once_and_names_those_it_cannot_write() {
 }
 
 #[tokio::test]
+async fn each_line_that_cannot_be_done_is_named_with_its_number() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    let mut import = Import::default();
+    import.refuse(1, Some("a.md"), "is torn");
+    import.refuse(2, Some("a.md"), "is empty");
+    let torn = Submission { format: Format::Pdf, ..submission("line 4", "Not a PDF at all.") };
+    import.add(3, &ImportChange::Write(Box::new(torn))).unwrap();
+    import.refuse(4, None, "is no JSON");
+    import.refuse(5, None, "is no JSON");
+    let job = life.ingest.request_import(&writer(), import, draft()).await.unwrap().value;
+    assert!(life.run_next_job().await);
+    let job = life.job(&job).await;
+    assert_eq!((job.tally.documents.total, job.failed_documents), (5, 4), "{job:?}");
+    let failures = life.catalog.job_failures(&writer(), &job.id, None, 10).await.unwrap().items;
+    let named: Vec<(&str, &str)> = failures.iter().map(|of| (of.document.as_str(), of.reason.as_str())).collect();
+    assert_eq!(named[0], ("a.md", "line 1: is torn; line 2: is empty"));
+    assert!(named[1].0 == "line 4" && named[1].1.starts_with("line 3: "), "{named:?}");
+    assert_eq!(named[2..], [("line 4 (no document)", "is no JSON"), ("line 5", "is no JSON")]);
+    life.end().await;
+}
+
+#[tokio::test]
 async fn an_import_that_is_put_back_at_any_step_ends_as_one_that_was_not() {
     let folder = TempDir::new().unwrap();
     let life = Life::begin(&folder).await;
@@ -129,6 +155,43 @@ async fn a_purge_of_many_takes_what_is_deleted_and_names_what_is_not() {
     assert_eq!(life.catalog.pending_purges(&writer()).await.unwrap(), []);
     assert_eq!(life.texts().await.keys().collect::<Vec<_>>(), ["live.md"]);
     assert_eq!(life.indexed().await.1, 1, "rows of purged documents are still in the index");
+    life.end().await;
+}
+
+#[tokio::test]
+async fn what_sources_left_on_the_disk_goes_with_them_and_with_their_tenant() {
+    let (folder, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    life.ingest.allow_sources(Surroundings::default(), kept.path().to_owned());
+    let wiki = SourceName::new("wiki").unwrap();
+    let description = SourceDescription {
+        spec: "{}".into(),
+        credentials: SealedCredentials::default(),
+        schedule: None,
+        guards: "{}".into(),
+        state: SourceState::Active,
+        next_at: None,
+    };
+    life.catalog.create_source(&writer(), &wiki, description, draft()).await.unwrap();
+    let left = || {
+        let below = |of: &Path| fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        let mut left: Vec<PathBuf> = below(kept.path()).iter().flat_map(|tenant| below(tenant)).collect();
+        left.sort();
+        left.into_iter().map(|path| path.strip_prefix(kept.path()).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for of in ["acme/wiki", "acme/gone", "nobody/wiki", "lost+found/stays"] {
+        fs::create_dir_all(kept.path().join(of)).unwrap();
+    }
+    let stop = CancellationToken::new();
+    stop.cancel();
+    life.ingest.run_jobs(Workers::default(), stop).await;
+    assert_eq!(left(), [Path::new("acme/wiki"), Path::new("lost+found/stays")]);
+
+    life.catalog.delete_tenant(&operator().operate().unwrap(), &tenant(), draft()).await.unwrap();
+    let stop = CancellationToken::new();
+    life.ingest.run_removals(stop.clone(), |_| stop.cancel()).await;
+    assert_eq!(left(), [Path::new("lost+found/stays")]);
     life.end().await;
 }
 
