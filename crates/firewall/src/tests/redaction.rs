@@ -68,6 +68,18 @@ fn a_collection_of_addresses_is_quarantined_instead_of_redacted_in_part() {
     assert!(many.report.spans.len() <= crate::SPANS_KEPT_MAX);
 }
 
+#[test]
+fn a_flood_of_flags_keeps_no_detector_from_what_it_redacts() {
+    let detectors = [("password".to_owned(), Action::Redact)].into();
+    let policy = Policy { secret: Action::Flag, personal: Action::Redact, detectors, ..Policy::default() };
+    let flood = format!("AKIA{} ", super::table::random("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
+    let text = flood.repeat(crate::FINDINGS_MAX + 1) + "\npassword: kX9#vL2!qTz8 of ann@harbour.org";
+    let screened = screen(&policy, Noticed::default(), text, Vec::new());
+    assert_eq!(screened.report.fate, Fate::Admitted);
+    assert!(screened.text.ends_with("password: [redacted: password] of [redacted: e-mail address]"));
+    assert_eq!(screened.report.counts["aws-key"] as usize, crate::FINDINGS_MAX);
+}
+
 /// Findings with any text between them, of characters of every length.
 fn planted() -> impl Strategy<Value = (String, Vec<String>)> {
     let plants = positives();
