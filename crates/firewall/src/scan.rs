@@ -150,14 +150,17 @@ fn after_first_word(text: &str, start: usize, end: usize) -> usize {
 }
 
 /// Of findings of one class inside one another, the widest; of equal ones, that of the earlier detector. The sort before
-/// kept the order of the detectors.
+/// kept the order of the detectors. One of which more is to be done than of those around it stays beside them.
 fn without_doubles(findings: Vec<Finding>) -> Vec<Finding> {
     let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
-    let mut ends = [0; Class::ALL.len()];
+    // How far findings of a class reach of which this much, or more, is done.
+    let mut ends = [[0; Action::Quarantine as usize + 1]; Class::ALL.len()];
     for finding in findings {
-        let end = &mut ends[finding.class as usize];
-        if finding.end > *end {
-            *end = finding.end;
+        let ends = &mut ends[finding.class as usize][..=finding.action as usize];
+        if finding.end > ends[finding.action as usize] {
+            for end in ends {
+                *end = finding.end.max(*end);
+            }
             kept.push(finding);
         }
     }

@@ -80,6 +80,19 @@ fn a_flood_of_flags_keeps_no_detector_from_what_it_redacts() {
     assert_eq!(screened.report.counts["aws-key"] as usize, crate::FINDINGS_MAX);
 }
 
+#[test]
+fn what_is_redacted_is_so_inside_of_what_is_only_flagged() {
+    let detectors = [("github-token".to_owned(), Action::Redact)].into();
+    let policy = Policy { secret: Action::Flag, detectors, ..Policy::default() };
+    let (_, _, token) = positives().into_iter().find(|(name, ..)| *name == "github-token").unwrap();
+    let text = format!("password=Ab1/{token}");
+    let screened = screen(&policy, Noticed::default(), text, Vec::new());
+    assert!(!screened.text.contains(&token), "{}", screened.text);
+    assert_eq!((screened.report.fate, screened.report.is_redacted), (Fate::Admitted, true));
+    let nothing_more = redacted(&format!("password=Ab1/{token}"));
+    assert_eq!(nothing_more.text, "password=[redacted: password]", "of two that are redacted the widest counts");
+}
+
 /// Findings with any text between them, of characters of every length.
 fn planted() -> impl Strategy<Value = (String, Vec<String>)> {
     let plants = positives();
