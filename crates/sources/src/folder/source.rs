@@ -17,7 +17,7 @@ use futures::stream::BoxStream;
 use tokio::io::AsyncReadExt as _;
 
 use super::walk::{self, DOCUMENTS_MAX};
-use super::{DOCUMENTS, RULES, Why, watch};
+use super::{DOCUMENTS, LEADS_ELSEWHERE, RULES, Why, watch};
 use crate::access::{Decider, Speaks, has_front_matter, rules, said_in};
 use crate::error::SourceError;
 use crate::events::{self, Emit};
@@ -46,6 +46,13 @@ struct Now {
     top: PathBuf,
     decider: Decider,
     has_rules_inside: bool,
+}
+
+impl Now {
+    /// Whether what lies at `name` may be shown as the document `id`, to whose readers it is not given otherwise.
+    fn may_stand_for(&self, id: &str, name: &str, globs: &Globs) -> bool {
+        walk::may_be_shown(name) && globs.want(name) && self.decider.decides_alike(id, name)
+    }
 }
 
 impl FolderSource {
@@ -117,6 +124,11 @@ impl FolderSource {
                         emit.send_blocking(skipped(name, "the source's include and exclude leave it out"))?;
                         continue;
                     }
+                    let leads_to = found.leads_to.as_deref();
+                    if leads_to.is_some_and(|target| !now.may_stand_for(found.id.as_str(), target, &self.globs)) {
+                        emit.send_blocking(skipped(name, LEADS_ELSEWHERE))?;
+                        continue;
+                    }
                     let facts = match fs::metadata(entry.path()) {
                         Ok(facts) => facts,
                         Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -153,8 +165,9 @@ impl FolderSource {
             return Err(SourceError::document(format!("{id} is no path inside the folder")));
         }
         let path = now.top.join(id);
+        let may_be_it = |name: &str| name == id || now.may_stand_for(id, name, &self.globs);
         for _ in 0..READINGS_MAX {
-            let Some((before, bytes, after)) = read_inside(&path, &now.top).await.map_err(|error| {
+            let Some((before, bytes, after)) = read_inside(&path, &now.top, may_be_it).await.map_err(|error| {
                 if error.kind() == io::ErrorKind::FileTooLarge {
                     SourceError::document(format!("it is larger than {FETCH_BYTES_MAX} bytes, the limit; split it"))
                 } else {
@@ -262,9 +275,14 @@ fn bytes_of(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > bytes_max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
-/// Opens and reads a file that lies inside `top`; nothing, if it is not there any more. That the opened file is the one
-/// inside is asked after it was opened, so that a link which is put there in between leads to nothing.
-async fn read_inside(path: &Path, top: &Path) -> io::Result<Option<(Metadata, Vec<u8>, Metadata)>> {
+/// Opens and reads a file that lies inside `top`, under a name that may be read; nothing, if it is not there any more. That
+/// the opened file is the one inside is asked after it was opened, so that a link which is put there in between leads to
+/// nothing.
+async fn read_inside(
+    path: &Path,
+    top: &Path,
+    may_be_it: impl Fn(&str) -> bool,
+) -> io::Result<Option<(Metadata, Vec<u8>, Metadata)>> {
     let gone = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     match tokio::fs::metadata(path).await {
         Ok(facts) if facts.is_file() => {}
@@ -285,7 +303,7 @@ async fn read_inside(path: &Path, top: &Path) -> io::Result<Option<(Metadata, Ve
     };
     let there = tokio::fs::symlink_metadata(&real).await?;
     let same = (there.dev(), there.ino()) == (before.dev(), before.ino());
-    if !real.starts_with(top) || !same || !before.is_file() {
+    if !real.starts_with(top) || !may_be_it(&walk::below(top, &real)) || !same || !before.is_file() {
         return Ok(None);
     }
     let mut bytes = Vec::new();
