@@ -105,12 +105,14 @@ impl FolderSource {
         let hidden = Arc::new(Mutex::new(Vec::new()));
         let mut count = 0;
         for entry in walk::entries(&now.top, Arc::clone(&hidden)) {
-            let entry = entry.map_err(|error| {
-                SourceError::unreachable(
-                    self.place(),
-                    format!("a part of it cannot be read, so nothing counts as gone: {error}"),
-                )
-            })?;
+            let unread = |reason: String| {
+                let reason = format!("a part of it cannot be read, so nothing counts as gone: {reason}");
+                SourceError::unreachable(self.place(), reason)
+            };
+            let entry = entry.map_err(|error| unread(error.to_string()))?;
+            if let Some(reason) = walk::misunderstood(&entry) {
+                return Err(unread(reason));
+            }
             if entry.depth() == 0 || entry.file_type().is_some_and(|kind| kind.is_dir()) {
                 continue;
             }

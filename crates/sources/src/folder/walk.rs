@@ -1,9 +1,11 @@
 //! A walk through a folder that never leaves it.
 //!
-//! Promises: what a `.gitignore` of the folder itself names is left out; a link is followed only to a file inside the
-//! folder that could be a document itself. Does not: read files, or follow links to folders.
+//! Promises: what a `.gitignore` of the folder itself names is left out, and one that cannot be read ends the walk; a link
+//! is followed only to a file inside the folder that could be a document itself. Does not: read files, or follow links to folders.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,6 +42,9 @@ impl Walk {
         let hidden = Arc::new(Mutex::new(Vec::new()));
         let mut walk = Self { found: Vec::new(), skipped: Vec::new() };
         for entry in entries(top, Arc::clone(&hidden)) {
+            if let Some(reason) = entry.as_ref().ok().and_then(misunderstood) {
+                return Err(SourceError::unreachable(top.display().to_string(), reason));
+            }
             match entry {
                 Ok(entry) if entry.depth() == 0 || entry.file_type().is_some_and(|kind| kind.is_dir()) => {}
                 Ok(entry) => match found(&entry, top, &real) {
@@ -85,6 +90,23 @@ pub(super) fn entries(top: &Path, hidden: Arc<Mutex<Vec<PathBuf>>>) -> ignore::W
             false
         })
         .build()
+}
+
+/// Why what an ignore file of a folder names is not known. It would all be shown otherwise.
+pub(super) fn misunderstood(entry: &DirEntry) -> Option<String> {
+    if let Some(error) = entry.error() {
+        return Some(error.to_string());
+    }
+    if !entry.file_type().is_some_and(|kind| kind.is_dir()) {
+        return None;
+    }
+    // The walk keeps silent about those that it cannot read.
+    [".gitignore", ".ignore"].iter().find_map(|name| {
+        let file = entry.path().join(name);
+        let read = file.symlink_metadata().and_then(|_| fs::read_to_string(&file));
+        let error = read.err().filter(|error| error.kind() != io::ErrorKind::NotFound || file.is_symlink())?;
+        Some(format!("{}: {error}", file.display()))
+    })
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {

@@ -141,6 +141,25 @@ async fn globs_and_ignore_files_leave_out_what_they_name() {
 }
 
 #[tokio::test]
+async fn an_ignore_file_that_cannot_be_read_or_understood_shows_nothing_of_what_it_names() {
+    for broken in [&b"skip.md\n[z-a].md\n"[..], b"skip.md\n\xFF\n", b""] {
+        let home = tempfile::tempdir().unwrap();
+        write(&home.path().join("docs/skip.md"), b"x", 1);
+        write(&home.path().join("a.md"), b"x", 1);
+        let file = home.path().join("docs/.gitignore");
+        match broken {
+            // What is no file cannot be read by anybody.
+            [] => fs::create_dir(&file).unwrap(),
+            text => fs::write(&file, text).unwrap(),
+        }
+        let source = source(spec(home.path()), home.path());
+        let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
+        assert!(matches!(error, SourceError::Unreachable { .. }) && error.to_string().contains("part"), "{error}");
+        assert!(catena_sources::folder::read(home.path(), None).is_err());
+    }
+}
+
+#[tokio::test]
 async fn rules_that_lie_in_the_folder_decide_where_the_description_says_so() {
     let home = tempfile::tempdir().unwrap();
     write(&home.path().join("documents/a.md"), b"a", 1);
