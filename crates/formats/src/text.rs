@@ -64,36 +64,15 @@ fn markdown_unshown(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
     }
     let mut out = Vec::new();
     for range in html {
-        let end = range.end;
-        let mut at = range.start;
-        while let Some((found, counted)) = unshown(text, at..end) {
-            let counter = match counted {
-                Unshown::Comment => &mut noticed.comments,
-                Unshown::Script => &mut noticed.scripts,
-            };
+        let stretch = text.get(range.clone()).unwrap_or_default();
+        for found in catena_text::hidden_in_html(stretch) {
+            let is_comment = stretch[found.clone()].starts_with("<!--");
+            let counter = if is_comment { &mut noticed.comments } else { &mut noticed.scripts };
             *counter = counter.saturating_add(1);
-            at = found.end;
-            out.push(found);
+            out.push(range.start + found.start..range.start + found.end);
         }
     }
     out
-}
-
-enum Unshown {
-    Comment,
-    Script,
-}
-
-/// The first comment, script or style in a stretch of HTML. One without an end goes on to the end of the stretch.
-fn unshown(text: &str, within: Range<usize>) -> Option<(Range<usize>, Unshown)> {
-    let stretch = text.get(within.clone())?.to_ascii_lowercase();
-    let kinds = [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")];
-    let (at, (open, close)) =
-        kinds.into_iter().filter_map(|kind| stretch.find(kind.0).map(|at| (at, kind))).min_by_key(|(at, _)| *at)?;
-    let after = at + open.len();
-    let end = stretch[after..].find(close).map_or(stretch.len(), |end| after + end + close.len());
-    let kind = if open == "<!--" { Unshown::Comment } else { Unshown::Script };
-    Some((within.start + at..within.start + end, kind))
 }
 
 /// A text's lines with where they lie, line ends not included.
@@ -223,6 +202,21 @@ mod tests {
         let reading = own(Format::Code(catena_text::Language::Rust), code);
         assert_eq!(reading.text, "/* access */ fn main() {} // <!-- -->\n");
         assert_eq!(reading.noticed, Noticed { invisible_characters: 1, ..Noticed::default() });
+    }
+
+    #[test]
+    fn many_comments_cost_about_as_much_as_many_words() {
+        let cost = |piece: &str| {
+            let text = "<div>\n".to_owned() + &piece.repeat(30_000) + "</div>\n";
+            let once = || {
+                let watch = catena_runtime::clock::Stopwatch::start();
+                own(Format::Markdown, &text);
+                watch.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap()
+        };
+        let (words, comments) = (cost("<b></b>"), cost("<!---->"));
+        assert!(comments < words * 20, "{words:?} for words, {comments:?} for comments");
     }
 
     proptest! {

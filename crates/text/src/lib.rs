@@ -35,6 +35,7 @@ pub use breadcrumb::{breadcrumb, embedding_text};
 pub use chunk::{Chunk, ChunkRules, Keeping, chunk};
 pub use error::TextError;
 pub use format::{Format, Language};
+pub use hidden::in_html as hidden_in_html;
 pub use normalise::{Normalised, normalise};
 pub use outline::{Block, BlockKind, Outline, outline};
 pub use reading::{Noticed, Place, Position, Reading};
