@@ -132,12 +132,17 @@ fn is_rst_comment(line: &str) -> bool {
     rest.is_empty() || (rest.starts_with(' ') && !names_something())
 }
 
-/// Comments of AsciiDoc: lines that begin with `//`, and blocks between lines of `////`.
+/// Comments of AsciiDoc: lines that begin with `//`, and blocks between lines of `////`. A title's second line begins no
+/// block.
 fn adoc_comments(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
     let (mut is_comment, mut literal): (bool, Option<&str>) = (false, None);
+    // The two lines before.
+    let (mut above, mut higher) = ("", "");
     for (range, line) in lines(text) {
         let bare = line.trim_end();
+        let ends_title = begins_anew(higher) && catena_text::is_underlined(above, bare);
+        (higher, above) = (above, bare);
         let is_fence = |of: u8| bare.len() >= 4 && bare.bytes().all(|byte| byte == of);
         if is_comment {
             if let Some(last) = out.last_mut() {
@@ -146,6 +151,8 @@ fn adoc_comments(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
             is_comment = !is_fence(b'/');
         } else if let Some(fence) = literal {
             literal = (bare != fence).then_some(fence);
+        } else if ends_title {
+            continue;
         } else if is_fence(b'-') || is_fence(b'.') || is_fence(b'+') {
             literal = Some(bare);
         } else if is_fence(b'/') || (bare.starts_with("//") && !bare.starts_with("///")) {
@@ -155,6 +162,12 @@ fn adoc_comments(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
         }
     }
     out
+}
+
+/// Whether a title may follow on this line.
+fn begins_anew(line: &str) -> bool {
+    let is_fence = line.len() >= 4 && line.bytes().all(|byte| line.starts_with(char::from(byte)));
+    line.is_empty() || is_fence || line.starts_with("//") || line.starts_with(['[', ':'])
 }
 
 #[cfg(test)]
@@ -194,6 +207,17 @@ mod tests {
         let reading = own(Format::AsciiDoc, adoc);
         assert_eq!(reading.text, "= Title\n\n\n\n\n\n\n----\n// stays\n----\n");
         assert_eq!(reading.noticed.comments, 2);
+    }
+
+    #[test]
+    fn the_second_line_of_a_title_hides_no_comment_from_being_taken_out() {
+        let adoc = "Moorings\n========\n\nBow lines\n---------\n\n// a remark\n\n////\nhidden\n////\n\nThe text.\n\nStern\n+++++\n// more\n\n// a remark\nRopes\n-----\n// more\n";
+        let reading = own(Format::AsciiDoc, adoc);
+        assert_eq!(reading.noticed.comments, 5, "{}", reading.text);
+        assert!(!["remark", "hidden", "more"].iter().any(|word| reading.text.contains(word)), "{}", reading.text);
+        let code = "A paragraph of some length\n----\n// stays\n----\n\n....\nhead\n----\n// stays\n....\n// goes\n";
+        let reading = own(Format::AsciiDoc, code);
+        assert_eq!((reading.noticed.comments, reading.text.matches("stays").count()), (1, 2), "{}", reading.text);
     }
 
     #[test]
