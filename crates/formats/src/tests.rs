@@ -151,6 +151,31 @@ fn slides_have_their_numbers_titles_lists_and_notes_and_hidden_ones_are_counted(
 }
 
 #[test]
+fn a_hidden_title_is_none_and_a_diagram_is_read_where_its_frame_is_shown() {
+    let frame = |own: &str, id: &str| {
+        format!(
+            r#"<p:graphicFrame><p:nvGraphicFramePr><p:cNvPr id="3" name="x" {own}/></p:nvGraphicFramePr><a:graphic><a:graphicData><dgm:relIds xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram" r:dm="{id}"/></a:graphicData></a:graphic></p:graphicFrame>"#
+        )
+    };
+    let title = shape(r#"<p:ph type="title"/>"#, r#"hidden="1""#, &["SECRET"]);
+    let shapes = title + &frame(r#"hidden="1""#, "d1") + &frame("", "d2") + &shape("", "", &["Due at noon."]);
+    let data = |text: &str| {
+        format!(
+            r#"<dgm:dataModel {SLIDE} xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram"><a:p><a:r><a:t>{text}</a:t></a:r></a:p></dgm:dataModel>"#
+        )
+    };
+    let targets = [("d1", "diagramData", "../diagrams/1.xml"), ("d2", "diagramData", "../diagrams/2.xml")];
+    let more = [
+        ("ppt/slides/_rels/slide0.xml.rels", relations(&targets)),
+        ("ppt/diagrams/1.xml", data("SECRET")),
+        ("ppt/diagrams/2.xml", data("Bow line")),
+    ];
+    let reading = pptx::read(&presentation(&[slide("", &shapes)], &more)).unwrap();
+    assert_eq!((reading.text.as_str(), reading.title), ("Due at noon.\n\n- Bow line\n", None));
+    assert_eq!(reading.noticed.hidden_text, 2, "a title and a diagram");
+}
+
+#[test]
 fn rows_of_sheets_have_their_numbers_and_hidden_ones_are_counted() {
     let rows = format!(
         r#"<cols><col min="3" max="3" hidden="1"/></cols><sheetData><row r="2">{}{}{}</row><row r="3" hidden="1">{}</row><row r="5">{}<c r="B5"><v>12.5</v></c></row><row r="6"><c r="B6" t="b"><v>1</v></c></row></sheetData>"#,
