@@ -1,6 +1,6 @@
 //! What readers are held to together, and files that are made for it.
 
-use std::io::{Cursor, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 
 use proptest::prelude::*;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -199,6 +199,57 @@ fn rows_of_sheets_have_their_numbers_and_hidden_ones_are_counted() {
         .collect();
     let at = |first_row| Position::Rows { sheet: Some("Fees".to_owned()), first_row, columns: 2 };
     assert_eq!(rows, [(at(2), "| port | fee |"), (at(5), "| Larkmoor | 12.5 |")]);
+}
+
+/// A workbook again, with some of its bytes and names called otherwise.
+fn renamed(file: &[u8], name: impl Fn(&str) -> String, text: impl Fn(&str) -> String) -> Vec<u8> {
+    let mut zip = zip::ZipArchive::new(Cursor::new(file)).unwrap();
+    let mut parts = Vec::new();
+    for at in 0..zip.len() {
+        let mut part = zip.by_index(at).unwrap();
+        let mut said = String::new();
+        part.read_to_string(&mut said).unwrap();
+        let called = part.name().unwrap().into_owned();
+        parts.push((name(&called), text(&said)));
+    }
+    let parts: Vec<(&str, &[u8])> = parts.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    zipped(&parts)
+}
+
+#[test]
+fn hidden_rows_stay_hidden_however_the_parts_and_their_links_are_called() {
+    let hidden = format!(
+        r#"<sheetData><row r="1">{}</row><row r="2" hidden="1">{}</row></sheetData>"#,
+        cell("A1", "port"),
+        cell("A2", "SECRET")
+    );
+    let file = workbook(&[("Fees", "visible", hidden)]);
+    let same = |text: &str| text.to_owned();
+    let other_prefix = |text: &str| text.replace("xmlns:r=", "xmlns:q=").replace(" r:id=", " q:id=");
+    let calls = |from: &'static str, to: &'static str| move |text: &str| text.replace(from, to);
+    for (what, file) in [
+        ("as it was", file.clone()),
+        ("another case", renamed(&file, calls("xl/worksheets/sheet0", "xl/Worksheets/Sheet0"), same)),
+        ("another case of the rest", renamed(&file, calls("xl/_rels", "XL/_RELS"), same)),
+        ("the other slash", renamed(&file, calls("xl/worksheets/sheet0", "xl\\worksheets\\sheet0"), same)),
+        ("another prefix", renamed(&file, same, other_prefix)),
+        ("a part that is away", renamed(&file, calls("sheet0", "sheet7"), same)),
+        ("a link of another kind", renamed(&file, same, calls(" r:id=", r#" q:id="r0" xmlns:q="urn:other" other="#))),
+    ] {
+        match xlsx::read(&file) {
+            Ok(reading) => {
+                assert_eq!(
+                    (reading.text.as_str(), reading.noticed.hidden_text),
+                    ("## Fees\n\n| port |\n|---|\n", 1),
+                    "{what}"
+                );
+            }
+            Err(error) => {
+                assert!(matches!(error, FormatError::Damaged { .. }), "{what}: {error}");
+                assert!(what.starts_with("a "), "{what}: {error}");
+            }
+        }
+    }
 }
 
 #[test]
