@@ -185,7 +185,7 @@ impl Site {
                     Cut::Broken(reason) => SourceError::unreachable(net::shown(&at), reason),
                 })?;
                 let is_html = Format::from_content_type(&content_type).is_ok_and(|format| format == Format::Html);
-                let mut facts = if is_html { Facts::of_html(&bytes) } else { Facts::default() };
+                let mut facts = if is_html { Facts::read(&bytes).await? } else { Facts::default() };
                 facts.heed(&headers);
                 if facts.noindex {
                     return Ok(Fetch::Gone);

@@ -251,7 +251,7 @@ impl<'a> Crawl<'a> {
             Err(Cut::Broken(reason)) => return self.failed(next, reason).await,
         };
         let is_html = Format::from_content_type(&content_type).is_ok_and(|format| format == Format::Html);
-        let mut facts = if is_html { Facts::of_html(&bytes) } else { Facts::default() };
+        let mut facts = if is_html { Facts::read(&bytes).await? } else { Facts::default() };
         facts.heed(&headers);
         let links = self.links(&url, &facts);
         let canonical = facts.canonical.as_deref().and_then(|one| self.bounds().link(&url, one));
