@@ -9,7 +9,8 @@ use crate::finding::{Action, Class, Confidence, Finding};
 use crate::plain::Plain;
 use crate::policy::Policy;
 
-/// Most findings in one text. A text with more is no document with secrets in it, but a collection of them.
+/// Most findings of one detector in one text. A text with more is no document with secrets in it, but a collection of
+/// them.
 pub const FINDINGS_MAX: usize = 100_000;
 
 /// What a reader noticed beside the text: hiding makes an order to a model more likely to be one.
@@ -26,7 +27,7 @@ pub struct Noticed {
 pub(crate) struct Scan {
     /// In the order of the text.
     pub(crate) findings: Vec<Finding>,
-    /// Whether there is more than [`FINDINGS_MAX`].
+    /// Whether a detector whose findings change the document has more than [`FINDINGS_MAX`].
     pub(crate) is_too_much: bool,
 }
 
@@ -53,6 +54,7 @@ pub(crate) fn scan(policy: &Policy, noticed: Noticed, text: &str) -> Scan {
     let mut scan = Scan::default();
     for (compiled, action) in wanted {
         let detector = compiled.detector;
+        let most = scan.findings.len() + FINDINGS_MAX;
         let mut keep = |start: usize, end: usize, confidence: Confidence| {
             let is_hidden_order = hides && detector.class == Class::Instruction;
             let confidence = if is_hidden_order { Confidence::High } else { confidence };
@@ -60,16 +62,16 @@ pub(crate) fn scan(policy: &Policy, noticed: Noticed, text: &str) -> Scan {
                 let (detector, class) = (detector.name, detector.class);
                 scan.findings.push(Finding { detector, class, confidence, action, start, end });
             }
-            scan.findings.len() <= FINDINGS_MAX
+            scan.findings.len() <= most
         };
         let went_through = match detector.how {
             How::Invisible => plain.runs.iter().all(|&(start, end)| keep(start, end, Confidence::High)),
             How::Pattern { .. } => candidates(policy, compiled, &plain, keep),
         };
+        // Only this detector ends here: what is merely flagged must not keep the others from what they redact.
         if !went_through {
-            scan.is_too_much = true;
-            scan.findings.truncate(FINDINGS_MAX);
-            break;
+            scan.is_too_much |= action > Action::Flag;
+            scan.findings.truncate(most);
         }
     }
     scan.findings.sort_by_key(|finding| (finding.start, std::cmp::Reverse(finding.end)));
@@ -148,14 +150,17 @@ fn after_first_word(text: &str, start: usize, end: usize) -> usize {
 }
 
 /// Of findings of one class inside one another, the widest; of equal ones, that of the earlier detector. The sort before
-/// kept the order of the detectors.
+/// kept the order of the detectors. One of which more is to be done than of those around it stays beside them.
 fn without_doubles(findings: Vec<Finding>) -> Vec<Finding> {
     let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
-    let mut ends = [0; Class::ALL.len()];
+    // How far findings of a class reach of which this much, or more, is done.
+    let mut ends = [[0; Action::Quarantine as usize + 1]; Class::ALL.len()];
     for finding in findings {
-        let end = &mut ends[finding.class as usize];
-        if finding.end > *end {
-            *end = finding.end;
+        let ends = &mut ends[finding.class as usize][..=finding.action as usize];
+        if finding.end > ends[finding.action as usize] {
+            for end in ends {
+                *end = finding.end.max(*end);
+            }
             kept.push(finding);
         }
     }

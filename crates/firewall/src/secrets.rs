@@ -114,14 +114,28 @@ pub(crate) const DETECTORS: &[Detector] = &[
         r#"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[A-Za-z0-9._~%+-]{0,64}:[^\s/@:"'<>`{}$]{3,128}@[A-Za-z0-9.\[-]"#,
         connection_string,
     ),
-    secret(
-        "password",
-        "password",
-        "values that look random beside the words password, secret, token or API key",
-        &["passw", "pwd", "secret", "token", "api_key", "apikey", "api-key", "access_key", "accesskey", "private_key"],
-        r#"(?i:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["'`]?(?:[ \t]{0,8}(?::=|=>|[:=])[ \t]{0,8}|[ \t]{1,4}is[ \t]{1,4}|>)(?i:basic |bearer )?["'`]?[^\s"'`<>,;]{8,200}"#,
-        password,
-    ),
+    Detector {
+        version: 2,
+        ..secret(
+            "password",
+            "password",
+            "values that look random beside the words password, secret, token or API key",
+            &[
+                "passw",
+                "pwd",
+                "secret",
+                "token",
+                "api_key",
+                "apikey",
+                "api-key",
+                "access_key",
+                "accesskey",
+                "private_key",
+            ],
+            r#"(?i:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["'`]?(?:[ \t]{0,8}(?::=|=>|[:=])[ \t]{0,8}|[ \t]{1,4}is[ \t]{1,4}|>)(?i:basic |bearer )?["'`]?[^\s"'`<>,;]{8,200}"#,
+            password,
+        )
+    },
 ];
 
 /// Words that stand in a value only where it is none yet.
@@ -294,7 +308,50 @@ fn password(candidate: Candidate<'_>) -> Option<Verdict> {
     if bits < 2.75 || (!is_long && !is_mixed(value)) {
         return None;
     }
-    candidate.part(start, start + value.len(), if is_long { Confidence::High } else { Confidence::Medium })
+    let more = more_of_it(candidate, start);
+    let end = if more == 0 { start + value.len() } else { found.len() + more };
+    candidate.part(start, end, if is_long { Confidence::High } else { Confidence::Medium })
+}
+
+/// How far a value goes on behind what has its form: in quotes, up to the closing one or the end of the line; without
+/// them, up to what is no visible ASCII, a quote, a tag, or the next setting.
+fn more_of_it(candidate: Candidate<'_>, start: usize) -> usize {
+    const VALUE_BYTES_MAX: usize = 16 * 1024;
+    let (found, rest) = (candidate.found(), candidate.after(VALUE_BYTES_MAX));
+    let bytes = rest.as_bytes();
+    let end_of_line = || bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
+    match found[..start].bytes().last().filter(|byte| matches!(byte, b'"' | b'\'' | b'`')) {
+        Some(quote) => {
+            let end = end_of_line();
+            let mut is_escaped = found.ends_with('\\');
+            let closes = |&byte: &u8| {
+                let closes = byte == quote && !is_escaped;
+                is_escaped = byte == b'\\' && !is_escaped;
+                closes
+            };
+            let end = bytes[..end].iter().position(closes).unwrap_or(end);
+            rest[..end].trim_end().len()
+        }
+        None => {
+            let is_of_it = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`');
+            let rest = &rest[..bytes.iter().position(|byte| !is_of_it(byte)).unwrap_or(bytes.len())];
+            let mut marks = rest.match_indices([',', ';', '<', '>']).map(|(at, _)| at);
+            let end = marks.find(|&at| begins_something_else(&rest[at..])).unwrap_or(rest.len());
+            rest[..end].trim_end_matches(['.', ',', ';', '<', '>', ')', ']', '}', '\\', '|', '*', '_']).len()
+        }
+    }
+}
+
+/// Whether a mark between two values has a tag or the name of a setting behind it.
+fn begins_something_else(rest: &str) -> bool {
+    const NAME_BYTES_MAX: usize = 32;
+    let bytes = rest.as_bytes();
+    if bytes[0] == b'<' {
+        return bytes.get(1).is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'!'));
+    }
+    let is_of_a_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let name = bytes[1..].iter().take(NAME_BYTES_MAX).take_while(is_of_a_name).count();
+    name > 0 && matches!(bytes.get(1 + name), Some(b'=' | b':')) && !matches!(bytes.get(2 + name), None | Some(b'='))
 }
 
 fn is_mixed(value: &str) -> bool {

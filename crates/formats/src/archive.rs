@@ -86,17 +86,19 @@ impl<'a> Archive<'a> {
         &self.names
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
+    /// What a part is called in the archive: programs compare without regard to case, and take `\\` for `/`.
+    fn known(&self, name: &str) -> Option<&str> {
+        let plain = |byte: u8| if byte == b'\\' { b'/' } else { byte.to_ascii_lowercase() };
+        let mut alike = self.names.iter().filter(|known| known.bytes().map(plain).eq(name.bytes().map(plain)));
+        // Of two alike nobody knows which one a program takes.
+        alike.next().filter(|_| alike.next().is_none()).map(String::as_str)
     }
 
     /// One file as XML, if it is there.
     pub(crate) fn xml(&mut self, name: &str) -> Result<Option<Xml<Part<'_>>>, FormatError> {
         let format = self.format;
-        if !self.has(name) {
-            return Ok(None);
-        }
-        let file = self.zip.by_name(name).map_err(|error| told(format, &error))?;
+        let Some(name) = self.known(name).map(str::to_owned) else { return Ok(None) };
+        let file = self.zip.by_name(&name).map_err(|error| told(format, &error))?;
         let bounded: Box<dyn Read + '_> = Box::new(file.take(ARCHIVE_BYTES_MAX));
         Ok(Some(Xml::new(BufReader::new(bounded), format)))
     }

@@ -45,10 +45,10 @@ fn slide(archive: &mut Archive<'_>, part: &str, number: u32, draft: &mut Draft) 
         return Ok(());
     }
     draft.place(Position::Slide(number));
-    let mut charts = Vec::new();
+    let mut shown = Shown::default();
     if let Some(tree) = slide.child("p:cSld").and_then(|content| content.child("p:spTree")) {
         // The title is read first, wherever it lies among the shapes.
-        let titles: Vec<&Element> = tree.children().filter(|shape| is_title(shape)).collect();
+        let titles: Vec<&Element> = tree.children().filter(|shape| is_title(shape) && !is_hidden(shape)).collect();
         for title in &titles {
             let text = one_line(&shape_text(title));
             draft.heading(2, &text);
@@ -56,12 +56,12 @@ fn slide(archive: &mut Archive<'_>, part: &str, number: u32, draft: &mut Draft) 
                 draft.title = Some(text);
             }
         }
-        shapes(tree, draft, &mut charts);
+        shapes(tree, draft, &mut shown);
     }
-    for chart in charts.iter().filter_map(|id| relations.target(id)) {
+    for chart in shown.charts.iter().filter_map(|id| relations.target(id)) {
         office::chart(archive, chart, draft)?;
     }
-    for data in relations.of_kind("diagramData") {
+    for data in shown.diagrams.iter().filter_map(|id| relations.target(id)) {
         if let Some(xml) = archive.xml(data)? {
             for line in drawn_text(&xml.tree()?).lines() {
                 draft.item(0, "-", line);
@@ -86,30 +86,35 @@ fn slide(archive: &mut Archive<'_>, part: &str, number: u32, draft: &mut Draft) 
     Ok(())
 }
 
-fn shapes<'e>(tree: &'e Element, draft: &mut Draft, charts: &mut Vec<&'e str>) {
+/// What the frames of a slide show that lies in parts of its own: ids of relationships.
+#[derive(Default)]
+struct Shown<'e> {
+    charts: Vec<&'e str>,
+    diagrams: Vec<&'e str>,
+}
+
+fn shapes<'e>(tree: &'e Element, draft: &mut Draft, shown: &mut Shown<'e>) {
     for shape in tree.children() {
-        if shape
-            .children()
-            .filter_map(|own| own.child("p:cNvPr"))
-            .any(|own| matches!(own.attribute("hidden"), Some("1" | "true")))
-        {
-            if !drawn_text(shape).trim().is_empty() {
+        if is_hidden(shape) {
+            let has_parts = shape.find("c:chart").or_else(|| shape.find("relIds")).is_some();
+            if has_parts || !drawn_text(shape).trim().is_empty() {
                 draft.noticed.hidden_text = draft.noticed.hidden_text.saturating_add(1);
             }
             continue;
         }
         match shape.name.as_str() {
             "p:sp" if !is_title(shape) => text_shape(shape, draft),
-            "p:grpSp" => shapes(shape, draft, charts),
+            "p:grpSp" => shapes(shape, draft, shown),
             "p:graphicFrame" => {
                 if let Some(table) = shape.find("a:tbl") {
                     draft.table(&rows(table));
                 }
-                charts.extend(shape.find("c:chart").and_then(|chart| chart.attribute("r:id")));
+                shown.charts.extend(shape.find("c:chart").and_then(|chart| chart.attribute("r:id")));
+                shown.diagrams.extend(shape.find("relIds").and_then(|diagram| diagram.attribute("r:dm")));
             }
             "mc:AlternateContent" => {
                 if let Some(choice) = shape.child("mc:Choice").or_else(|| shape.child("mc:Fallback")) {
-                    shapes(choice, draft, charts);
+                    shapes(choice, draft, shown);
                 }
             }
             _ => {}
@@ -160,6 +165,11 @@ fn shape_text(shape: &Element) -> String {
 fn placeholder(shape: &Element) -> Option<&str> {
     let holder = shape.child("p:nvSpPr")?.child("p:nvPr")?.child("p:ph")?;
     Some(holder.attribute("type").unwrap_or("body"))
+}
+
+fn is_hidden(shape: &Element) -> bool {
+    let mut own = shape.children().filter_map(|own| own.child("p:cNvPr"));
+    own.any(|own| matches!(own.attribute("hidden"), Some("1" | "true")))
 }
 
 fn is_title(shape: &Element) -> bool {

@@ -1,6 +1,6 @@
 //! What readers are held to together, and files that are made for it.
 
-use std::io::{Cursor, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 
 use proptest::prelude::*;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -151,6 +151,31 @@ fn slides_have_their_numbers_titles_lists_and_notes_and_hidden_ones_are_counted(
 }
 
 #[test]
+fn a_hidden_title_is_none_and_a_diagram_is_read_where_its_frame_is_shown() {
+    let frame = |own: &str, id: &str| {
+        format!(
+            r#"<p:graphicFrame><p:nvGraphicFramePr><p:cNvPr id="3" name="x" {own}/></p:nvGraphicFramePr><a:graphic><a:graphicData><dgm:relIds xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram" r:dm="{id}"/></a:graphicData></a:graphic></p:graphicFrame>"#
+        )
+    };
+    let title = shape(r#"<p:ph type="title"/>"#, r#"hidden="1""#, &["SECRET"]);
+    let shapes = title + &frame(r#"hidden="1""#, "d1") + &frame("", "d2") + &shape("", "", &["Due at noon."]);
+    let data = |text: &str| {
+        format!(
+            r#"<dgm:dataModel {SLIDE} xmlns:dgm="http://schemas.openxmlformats.org/drawingml/2006/diagram"><a:p><a:r><a:t>{text}</a:t></a:r></a:p></dgm:dataModel>"#
+        )
+    };
+    let targets = [("d1", "diagramData", "../diagrams/1.xml"), ("d2", "diagramData", "../diagrams/2.xml")];
+    let more = [
+        ("ppt/slides/_rels/slide0.xml.rels", relations(&targets)),
+        ("ppt/diagrams/1.xml", data("SECRET")),
+        ("ppt/diagrams/2.xml", data("Bow line")),
+    ];
+    let reading = pptx::read(&presentation(&[slide("", &shapes)], &more)).unwrap();
+    assert_eq!((reading.text.as_str(), reading.title), ("Due at noon.\n\n- Bow line\n", None));
+    assert_eq!(reading.noticed.hidden_text, 2, "a title and a diagram");
+}
+
+#[test]
 fn rows_of_sheets_have_their_numbers_and_hidden_ones_are_counted() {
     let rows = format!(
         r#"<cols><col min="3" max="3" hidden="1"/></cols><sheetData><row r="2">{}{}{}</row><row r="3" hidden="1">{}</row><row r="5">{}<c r="B5"><v>12.5</v></c></row><row r="6"><c r="B6" t="b"><v>1</v></c></row></sheetData>"#,
@@ -174,6 +199,57 @@ fn rows_of_sheets_have_their_numbers_and_hidden_ones_are_counted() {
         .collect();
     let at = |first_row| Position::Rows { sheet: Some("Fees".to_owned()), first_row, columns: 2 };
     assert_eq!(rows, [(at(2), "| port | fee |"), (at(5), "| Larkmoor | 12.5 |")]);
+}
+
+/// A workbook again, with some of its bytes and names called otherwise.
+fn renamed(file: &[u8], name: impl Fn(&str) -> String, text: impl Fn(&str) -> String) -> Vec<u8> {
+    let mut zip = zip::ZipArchive::new(Cursor::new(file)).unwrap();
+    let mut parts = Vec::new();
+    for at in 0..zip.len() {
+        let mut part = zip.by_index(at).unwrap();
+        let mut said = String::new();
+        part.read_to_string(&mut said).unwrap();
+        let called = part.name().unwrap().into_owned();
+        parts.push((name(&called), text(&said)));
+    }
+    let parts: Vec<(&str, &[u8])> = parts.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    zipped(&parts)
+}
+
+#[test]
+fn hidden_rows_stay_hidden_however_the_parts_and_their_links_are_called() {
+    let hidden = format!(
+        r#"<sheetData><row r="1">{}</row><row r="2" hidden="1">{}</row></sheetData>"#,
+        cell("A1", "port"),
+        cell("A2", "SECRET")
+    );
+    let file = workbook(&[("Fees", "visible", hidden)]);
+    let same = |text: &str| text.to_owned();
+    let other_prefix = |text: &str| text.replace("xmlns:r=", "xmlns:q=").replace(" r:id=", " q:id=");
+    let calls = |from: &'static str, to: &'static str| move |text: &str| text.replace(from, to);
+    for (what, file) in [
+        ("as it was", file.clone()),
+        ("another case", renamed(&file, calls("xl/worksheets/sheet0", "xl/Worksheets/Sheet0"), same)),
+        ("another case of the rest", renamed(&file, calls("xl/_rels", "XL/_RELS"), same)),
+        ("the other slash", renamed(&file, calls("xl/worksheets/sheet0", "xl\\worksheets\\sheet0"), same)),
+        ("another prefix", renamed(&file, same, other_prefix)),
+        ("a part that is away", renamed(&file, calls("sheet0", "sheet7"), same)),
+        ("a link of another kind", renamed(&file, same, calls(" r:id=", r#" q:id="r0" xmlns:q="urn:other" other="#))),
+    ] {
+        match xlsx::read(&file) {
+            Ok(reading) => {
+                assert_eq!(
+                    (reading.text.as_str(), reading.noticed.hidden_text),
+                    ("## Fees\n\n| port |\n|---|\n", 1),
+                    "{what}"
+                );
+            }
+            Err(error) => {
+                assert!(matches!(error, FormatError::Damaged { .. }), "{what}: {error}");
+                assert!(what.starts_with("a "), "{what}: {error}");
+            }
+        }
+    }
 }
 
 #[test]

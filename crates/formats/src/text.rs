@@ -64,36 +64,15 @@ fn markdown_unshown(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
     }
     let mut out = Vec::new();
     for range in html {
-        let end = range.end;
-        let mut at = range.start;
-        while let Some((found, counted)) = unshown(text, at..end) {
-            let counter = match counted {
-                Unshown::Comment => &mut noticed.comments,
-                Unshown::Script => &mut noticed.scripts,
-            };
+        let stretch = text.get(range.clone()).unwrap_or_default();
+        for found in catena_text::hidden_in_html(stretch) {
+            let is_comment = stretch[found.clone()].starts_with("<!--");
+            let counter = if is_comment { &mut noticed.comments } else { &mut noticed.scripts };
             *counter = counter.saturating_add(1);
-            at = found.end;
-            out.push(found);
+            out.push(range.start + found.start..range.start + found.end);
         }
     }
     out
-}
-
-enum Unshown {
-    Comment,
-    Script,
-}
-
-/// The first comment, script or style in a stretch of HTML. One without an end goes on to the end of the stretch.
-fn unshown(text: &str, within: Range<usize>) -> Option<(Range<usize>, Unshown)> {
-    let stretch = text.get(within.clone())?.to_ascii_lowercase();
-    let kinds = [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")];
-    let (at, (open, close)) =
-        kinds.into_iter().filter_map(|kind| stretch.find(kind.0).map(|at| (at, kind))).min_by_key(|(at, _)| *at)?;
-    let after = at + open.len();
-    let end = stretch[after..].find(close).map_or(stretch.len(), |end| after + end + close.len());
-    let kind = if open == "<!--" { Unshown::Comment } else { Unshown::Script };
-    Some((within.start + at..within.start + end, kind))
 }
 
 /// A text's lines with where they lie, line ends not included.
@@ -153,12 +132,17 @@ fn is_rst_comment(line: &str) -> bool {
     rest.is_empty() || (rest.starts_with(' ') && !names_something())
 }
 
-/// Comments of AsciiDoc: lines that begin with `//`, and blocks between lines of `////`.
+/// Comments of AsciiDoc: lines that begin with `//`, and blocks between lines of `////`. A title's second line begins no
+/// block.
 fn adoc_comments(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
     let (mut is_comment, mut literal): (bool, Option<&str>) = (false, None);
+    // The two lines before.
+    let (mut above, mut higher) = ("", "");
     for (range, line) in lines(text) {
         let bare = line.trim_end();
+        let ends_title = begins_anew(higher) && catena_text::is_underlined(above, bare);
+        (higher, above) = (above, bare);
         let is_fence = |of: u8| bare.len() >= 4 && bare.bytes().all(|byte| byte == of);
         if is_comment {
             if let Some(last) = out.last_mut() {
@@ -167,6 +151,8 @@ fn adoc_comments(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
             is_comment = !is_fence(b'/');
         } else if let Some(fence) = literal {
             literal = (bare != fence).then_some(fence);
+        } else if ends_title {
+            continue;
         } else if is_fence(b'-') || is_fence(b'.') || is_fence(b'+') {
             literal = Some(bare);
         } else if is_fence(b'/') || (bare.starts_with("//") && !bare.starts_with("///")) {
@@ -176,6 +162,12 @@ fn adoc_comments(text: &str, noticed: &mut Noticed) -> Vec<Range<usize>> {
         }
     }
     out
+}
+
+/// Whether a title may follow on this line.
+fn begins_anew(line: &str) -> bool {
+    let is_fence = line.len() >= 4 && line.bytes().all(|byte| line.starts_with(char::from(byte)));
+    line.is_empty() || is_fence || line.starts_with("//") || line.starts_with(['[', ':'])
 }
 
 #[cfg(test)]
@@ -218,11 +210,37 @@ mod tests {
     }
 
     #[test]
+    fn the_second_line_of_a_title_hides_no_comment_from_being_taken_out() {
+        let adoc = "Moorings\n========\n\nBow lines\n---------\n\n// a remark\n\n////\nhidden\n////\n\nThe text.\n\nStern\n+++++\n// more\n\n// a remark\nRopes\n-----\n// more\n";
+        let reading = own(Format::AsciiDoc, adoc);
+        assert_eq!(reading.noticed.comments, 5, "{}", reading.text);
+        assert!(!["remark", "hidden", "more"].iter().any(|word| reading.text.contains(word)), "{}", reading.text);
+        let code = "A paragraph of some length\n----\n// stays\n----\n\n....\nhead\n----\n// stays\n....\n// goes\n";
+        let reading = own(Format::AsciiDoc, code);
+        assert_eq!((reading.noticed.comments, reading.text.matches("stays").count()), (1, 2), "{}", reading.text);
+    }
+
+    #[test]
     fn code_keeps_its_comments_and_loses_what_nobody_sees() {
         let code = "/* access\u{202E} */ fn main() {} // <!-- -->\n";
         let reading = own(Format::Code(catena_text::Language::Rust), code);
         assert_eq!(reading.text, "/* access */ fn main() {} // <!-- -->\n");
         assert_eq!(reading.noticed, Noticed { invisible_characters: 1, ..Noticed::default() });
+    }
+
+    #[test]
+    fn many_comments_cost_about_as_much_as_many_words() {
+        let cost = |piece: &str| {
+            let text = "<div>\n".to_owned() + &piece.repeat(30_000) + "</div>\n";
+            let once = || {
+                let watch = catena_runtime::clock::Stopwatch::start();
+                own(Format::Markdown, &text);
+                watch.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap()
+        };
+        let (words, comments) = (cost("<b></b>"), cost("<!---->"));
+        assert!(comments < words * 20, "{words:?} for words, {comments:?} for comments");
     }
 
     proptest! {

@@ -42,13 +42,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, FormatError> {
             continue;
         }
         let at = parts.iter().position(|(name, _)| *name == sheet.name);
-        let none = Hidden::default();
-        let hidden = at.and_then(|at| hidden.get(at)).unwrap_or(&none);
+        let part = at.and_then(|at| Some((hidden.get(at)?.as_ref(), &parts.get(at)?.1)));
         if sheet.typ == SheetType::WorkSheet {
+            // Without its part nobody knows what of it is hidden.
+            let hidden = part.and_then(|(hidden, _)| hidden);
+            let hidden = hidden.ok_or_else(|| FormatError::damaged(FORMAT, "the part of a sheet is missing"))?;
             rows(&mut book, &sheet.name, hidden, &mut draft)?;
         }
-        if let Some(at) = at {
-            charts(&mut archive, &parts[at].1, &mut draft)?;
+        if let Some((_, part)) = part {
+            charts(&mut archive, part, &mut draft)?;
         }
         if draft.is_over() {
             break;
@@ -83,9 +85,10 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn of(archive: &mut Archive<'_>, part: &str) -> Result<Self, FormatError> {
+    /// Those of this part, if it is there.
+    fn of(archive: &mut Archive<'_>, part: &str) -> Result<Option<Self>, FormatError> {
         let mut hidden = Self::default();
-        let Some(mut xml) = archive.xml(part)? else { return Ok(hidden) };
+        let Some(mut xml) = archive.xml(part)? else { return Ok(None) };
         let mut row = 0_u32;
         while let Some(element) = xml.find(&["x:row", "x:col"])? {
             let number = |name| element.attribute(name).and_then(|number| number.parse::<u32>().ok());
@@ -99,7 +102,7 @@ impl Hidden {
                 hidden.columns.push((first.saturating_sub(1), last.saturating_sub(1)));
             }
         }
-        Ok(hidden)
+        Ok(Some(hidden))
     }
 
     fn has(&self, row: u32, column: u32) -> bool {

@@ -1,7 +1,7 @@
 //! XML, one element at a time.
 //!
-//! Promises: elements are named by their namespace and not by the prefix that a file happens to use (attributes of
-//! relationships by the usual prefix `r`); depth, attributes and definitions are bounded or refused; a subtree is the only
+//! Promises: elements are named by their namespace and not by the prefix that a file happens to use, and so are attributes
+//! of relationships (with the usual prefix `r` also where that is not bound); depth, attributes and definitions are bounded or refused; a subtree is the only
 //! thing that is held in memory.
 
 use std::io::BufRead;
@@ -9,7 +9,7 @@ use std::io::BufRead;
 use catena_domain::limits::{XML_ATTRIBUTES_MAX, XML_DEPTH_MAX};
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::name::{NamespaceResolver, ResolveResult};
 use quick_xml::reader::NsReader;
 
 use crate::error::FormatError;
@@ -141,7 +141,8 @@ impl<R: BufRead> Xml<R> {
                         ResolveResult::Bound(namespace) => prefix(namespace.0),
                         _ => "",
                     };
-                    let element = element(prefix, &start).map_err(|error| error.unwrap_or_else(broken))?;
+                    let element = element(prefix, &start, self.reader.resolver())
+                        .map_err(|error| error.unwrap_or_else(broken))?;
                     self.depth += 1;
                     if self.depth > XML_DEPTH_MAX {
                         return Err(FormatError::too_much("XML elements inside one another", XML_DEPTH_MAX));
@@ -220,7 +221,7 @@ fn prefix(namespace: &str) -> &'static str {
 }
 
 /// An element without its content. The error is none where its XML is broken.
-fn element(prefix: &str, start: &BytesStart<'_>) -> Result<Element, Option<FormatError>> {
+fn element(prefix: &str, start: &BytesStart<'_>, names: &NamespaceResolver) -> Result<Element, Option<FormatError>> {
     let local = start.local_name();
     let name = if prefix.is_empty() { local.as_ref().to_owned() } else { format!("{prefix}:{}", local.as_ref()) };
     let mut attributes = Vec::new();
@@ -231,12 +232,21 @@ fn element(prefix: &str, start: &BytesStart<'_>) -> Result<Element, Option<Forma
             return Err(Some(FormatError::too_much("attributes of one XML element", XML_ATTRIBUTES_MAX)));
         }
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| Some(FormatError::Definitions))?;
-        let (key, local) = (attribute.key, attribute.key.local_name());
-        let is_link = key.prefix().is_some_and(|prefix| prefix.as_ref() == "r");
+        let (namespace, local) = names.resolve_attribute(attribute.key);
+        let is_link = match namespace {
+            ResolveResult::Bound(namespace) => is_of_relationships(namespace.0),
+            ResolveResult::Unbound => false,
+            ResolveResult::Unknown(prefix) => prefix == "r",
+        };
         let name = if is_link { format!("r:{}", local.as_ref()) } else { local.as_ref().to_owned() };
         attributes.push((name, value.into_owned()));
     }
     Ok(Element { name, attributes, nodes: Vec::new() })
+}
+
+/// Whether a namespace is that of relationships, in either edition of the standard.
+fn is_of_relationships(namespace: &str) -> bool {
+    namespace.contains("officeDocument") && namespace.ends_with("/relationships")
 }
 
 fn predefined(name: &str) -> Option<char> {

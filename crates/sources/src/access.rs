@@ -85,6 +85,12 @@ impl Decider {
         self.from_documents
     }
 
+    /// Whether the same decides for both: the same rule or none, and themselves or not.
+    pub(crate) fn decides_alike(&self, one: &str, other: &str) -> bool {
+        let line = |id| self.rules.decide(id).map(|rule| rule.line);
+        line(one) == line(other) && (!self.from_documents || has_front_matter(one) == has_front_matter(other))
+    }
+
     /// What can be said of a document before its bytes are there; nothing, if they may say otherwise.
     pub(crate) fn listed(&self, id: &str, speaks: Speaks) -> Option<Access> {
         let may_speak = match speaks {

@@ -34,6 +34,8 @@ use walk::{Found, Walk, unknown_ending};
 
 const DOCUMENTS: &str = "documents";
 const HISTORY: &str = "history";
+/// Why a link is none to follow, although what it leads to may be a document.
+const LEADS_ELSEWHERE: &str = "it is a link to a file for which another rule decides, or which is not wanted";
 
 /// What a folder holds.
 #[derive(Debug)]
@@ -125,8 +127,18 @@ pub fn read(path: &Path, given: Option<&Acl>) -> Result<Folder, SourceError> {
     };
     let mut walk = Walk::through(top)?;
     walk.skipped.retain(|skipped| !(has_rules && !beside && skipped.path == RULES));
-    let mut documents = walk.found.into_iter().map(|found| access.document(found)).collect();
-    let mut skipped = walk.skipped;
+    let (mut documents, mut skipped) = (Vec::new(), walk.skipped);
+    for found in walk.found {
+        let same = |name: &String| access.decides_alike(found.id.as_str(), name);
+        let is_elsewhere = !found.leads_to.as_ref().is_none_or(same);
+        if is_elsewhere {
+            let reason = LEADS_ELSEWHERE.to_owned();
+            skipped.push(Skipped { path: found.id.to_string(), why: Why::Kind, reason });
+        } else {
+            documents.push(access.document(found));
+        }
+    }
+    skipped.sort_by(|a, b| a.path.cmp(&b.path));
     let past = path.join(HISTORY);
     if beside && past.is_dir() {
         add_history(&past, &mut documents, &mut skipped)?;
@@ -141,7 +153,7 @@ fn one_file(path: &Path, given: Option<&Acl>) -> Result<Folder, SourceError> {
     let format = format.ok_or_else(|| SourceError::invalid(format!("{name}: {}", unknown_ending())))?;
     let id = DocumentId::new(name).map_err(|error| SourceError::invalid(error.to_string()))?;
     let access = Access::One(given.cloned().unwrap_or_default());
-    let document = access.document(Found { id, path: path.to_owned(), format });
+    let document = access.document(Found { id, path: path.to_owned(), format, leads_to: None });
     Ok(Folder { documents: vec![document], skipped: Vec::new(), rules: None })
 }
 
@@ -180,6 +192,15 @@ enum Access {
 }
 
 impl Access {
+    /// Whether the same decides for both.
+    fn decides_alike(&self, one: &str, other: &str) -> bool {
+        let line = |rules: &Rules, id| rules.decide(id).map(|rule| rule.line);
+        match self {
+            Self::One(_) => true,
+            Self::Rules(rules) => line(rules, one) == line(rules, other),
+        }
+    }
+
     fn document(&self, found: Found) -> FolderDocument {
         let (acl, attributes, decided) = match self {
             Self::One(acl) => (acl.clone(), Attributes::new(), Decided::Given),
@@ -218,7 +239,7 @@ fn add_history(
     skipped.extend(walk.skipped.into_iter().map(named));
     for found in walk.found {
         let text = found.id.as_str();
-        let place = text.rsplit_once('/').and_then(|(document, name)| {
+        let place = text.rsplit_once('/').filter(|_| found.leads_to.is_none()).and_then(|(document, name)| {
             let number: u32 = name.split_once('.')?.0.parse().ok()?;
             let known = documents.binary_search_by(|known| known.id.as_str().cmp(document));
             known.is_ok().then(|| (document.to_owned(), number))
@@ -228,7 +249,8 @@ fn add_history(
                 earlier.entry(document).or_default().insert(number, found.path);
             }
             None => {
-                let reason = "it is no earlier text of a document; one is called history/PATH/N.md".to_owned();
+                let reason =
+                    "it is no earlier text of a document; one is called history/PATH/N.md, and is no link".to_owned();
                 skipped.push(Skipped { path: format!("{HISTORY}/{text}"), why: Why::Unreadable, reason });
             }
         }

@@ -11,11 +11,12 @@
 
 mod blobs;
 mod command;
+mod disk;
 mod listing;
 mod told;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -29,7 +30,6 @@ use crate::access::{Decider, FILE as RULES, Said, has_front_matter, rules, said_
 use crate::credentials::Credentials;
 use crate::error::SourceError;
 use crate::events::{self, Emit};
-use crate::folder::real_below;
 use crate::globs::Globs;
 use crate::net::Outward;
 use crate::spec::GitSpec;
@@ -37,6 +37,7 @@ use crate::surroundings::Surroundings;
 use crate::{Coverage, Cursor, Ended, Event, FETCH_BYTES_MAX, Fetch, Fetched, Item, Source};
 use blobs::{Blob, Blobs};
 use command::Git;
+use disk::real_repository;
 use told::Told;
 
 /// Where the mirror keeps the commit that was fetched last.
@@ -91,7 +92,7 @@ impl GitSource {
         let mirror = mirror.ok_or_else(|| SourceError::invalid("no folder for git mirrors is set"))?;
         let from = if spec.url.starts_with('/') {
             let (path, allowed) = (PathBuf::from(&spec.url), surroundings.folders.clone());
-            if let Err(error @ SourceError::Refused { .. }) = real_below(&path, &allowed) {
+            if let Err(error @ SourceError::Refused { .. }) = real_repository(&path, &allowed) {
                 return Err(error);
             }
             Place::Disk { path, allowed }
@@ -153,11 +154,19 @@ impl Repository {
         match &self.from {
             Place::Remote(url) => Ok(url.to_string()),
             Place::Disk { path, allowed } => {
-                let real = real_below(path, allowed)?;
+                let real = real_repository(path, allowed)?;
                 let url =
                     Url::from_file_path(&real).map_err(|()| SourceError::invalid("url: it is no absolute path"))?;
                 Ok(url.to_string())
             }
+        }
+    }
+
+    /// How the other side is started where it is a repository on the disk: in exactly the folder that was checked.
+    fn strictly(&self) -> &'static [&'static str] {
+        match &self.from {
+            Place::Remote(_) => &[],
+            Place::Disk { .. } => &["--upload-pack=git-upload-pack --strict"],
         }
     }
 
@@ -169,11 +178,9 @@ impl Repository {
         let (reference, branch) = self.reference(&git).await?;
         let refspec = format!("+{reference}:{TIP}");
         let address = self.address()?;
-        git.run(
-            &["fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--depth=1", &address, &refspec],
-            ANSWER_BYTES_MAX,
-        )
-        .await?;
+        let options = ["--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--depth=1"];
+        let arguments = [&["fetch"], self.strictly(), &options, &[&address, &refspec]].concat();
+        git.run(&arguments, ANSWER_BYTES_MAX).await?;
         self.blobs.forget().await;
         let commit = self.commit_of(&git, TIP).await?;
         let decider = self.decider(&git, &commit).await?;
@@ -193,10 +200,11 @@ impl Repository {
         Ok(Ended { coverage, cursor: Some(Cursor(cursor)) })
     }
 
-    /// Makes the mirror, if it is not there, and takes away locks that a killed process left.
+    /// Makes the mirror, if it is not there, and takes away locks and halves of packs that a killed process left.
     async fn prepare(&self, git: &Git) -> Result<(), SourceError> {
         let failed = |error: std::io::Error| git.failed(&format!("its mirror cannot be written: {error}"));
         if self.mirror.join("HEAD").is_file() {
+            self.trust(git).await?;
             for lock in
                 ["shallow.lock", "packed-refs.lock", "config.lock", "HEAD.lock", "gc.pid", "refs/catena/tip.lock"]
             {
@@ -205,19 +213,28 @@ impl Repository {
                     _ => {}
                 }
             }
-            return Ok(());
+            // They would count against the mirror's bound for ever.
+            return remove_unfinished(&self.mirror.join("objects/pack")).await.map_err(failed);
         }
         git.check_version().await?;
         tokio::fs::create_dir_all(&self.mirror).await.map_err(failed)?;
         git.run(&["init", "--bare", "--quiet", "--template="], ANSWER_BYTES_MAX).await?;
-        Ok(())
+        self.trust(git).await
+    }
+
+    /// Lets git read a repository on the disk that belongs to another user. Which one it reads was checked.
+    async fn trust(&self, git: &Git) -> Result<(), SourceError> {
+        let Place::Disk { .. } = &self.from else { return Ok(()) };
+        let written = tokio::fs::write(git.trusting(), "[safe]\n\tdirectory = *\n").await;
+        written.map_err(|error| git.failed(&format!("its mirror cannot be written: {error}")))
     }
 
     /// The reference that is followed, in full, and its short name.
     async fn reference(&self, git: &Git) -> Result<(String, String), SourceError> {
         let address = self.address()?;
         let Some(branch) = &self.spec.branch else {
-            let said = git.run(&["ls-remote", "--symref", &address, "HEAD"], ANSWER_BYTES_MAX).await?;
+            let arguments = [&["ls-remote", "--symref"], self.strictly(), &[&address, "HEAD"]].concat();
+            let said = git.run(&arguments, ANSWER_BYTES_MAX).await?;
             let said = String::from_utf8_lossy(&said);
             let named = said.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
             let here = said.lines().any(|line| line.ends_with("\tHEAD") && !line.starts_with("ref: "));
@@ -228,7 +245,8 @@ impl Repository {
             };
         };
         let candidates = [format!("refs/heads/{branch}"), format!("refs/tags/{branch}")];
-        let said = git.run(&["ls-remote", &address, &candidates[0], &candidates[1]], ANSWER_BYTES_MAX).await?;
+        let arguments = [&["ls-remote"], self.strictly(), &[&address, &candidates[0], &candidates[1]]].concat();
+        let said = git.run(&arguments, ANSWER_BYTES_MAX).await?;
         let said = String::from_utf8_lossy(&said);
         let is_there = |name: &&String| said.lines().any(|line| line.split('\t').nth(1) == Some(name.as_str()));
         let found = candidates.iter().find(is_there);
@@ -358,6 +376,23 @@ impl Repository {
             .replace("{branch}", &encoded(&at.branch))
             .replace("{path}", &encoded(&self.inside(id)))
     }
+}
+
+/// Removes what a fetch or a tidying began to write and did not finish, and what kept packs for one that ended.
+async fn remove_unfinished(packs: &Path) -> std::io::Result<()> {
+    let mut entries = match tokio::fs::read_dir(packs).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    while let Some(entry) = entries.next_entry().await? {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b"tmp_") || name.starts_with(b".tmp-") || name.ends_with(b".keep") {
+            tokio::fs::remove_file(entry.path()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The header by which git shows who asks. Hosts of repositories take a token as the password of any user.

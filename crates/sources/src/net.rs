@@ -141,7 +141,8 @@ impl Allowed {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return refuse("it names no host".to_owned());
         };
-        let name = host.to_string();
+        // A dot at the end changes nothing about which host it is.
+        let name = url.host_str().unwrap_or_default().trim_end_matches('.');
         let named = self.names(url);
         let in_network = match host {
             Host::Ipv4(four) => Some(four.into()),
@@ -157,7 +158,7 @@ impl Allowed {
                 refuse("it is not a public address; the operator can allow its host or network".to_owned())
             }
             Some((_, true)) => Ok(()),
-            None if self.hosts.iter().any(|(host, _)| *host == name) => {
+            None if self.hosts.iter().any(|(host, _)| host == name) => {
                 refuse(format!("the operator allows this host at other ports than {port}"))
             }
             _ if !matches!(port, 80 | 443) => {

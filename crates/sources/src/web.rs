@@ -121,9 +121,7 @@ impl Site {
         let mut new = crawl.new;
         if ended.is_err() {
             // Of what was not come upon, what was known still holds.
-            for (name, page) in &old.pages {
-                new.pages.entry(name.clone()).or_insert_with(|| page.clone());
-            }
+            new.keep_missing(&old);
         }
         new.save(&self.under).await;
         *self.remembered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
@@ -164,7 +162,7 @@ impl Site {
         if let Some(body) = self.take(id, &item.tag) {
             return Ok(self.document(item, known_tag, body));
         }
-        let page = self.known().await.pages.get(id).cloned();
+        let page = self.known().await.page(id).cloned();
         let scheme = page.as_ref().map(|page| page.scheme.as_str());
         let url = scheme.and_then(|scheme| address::of_id(&item.id, scheme)).filter(|url| self.asking.bounds.want(url));
         let url = url.or_else(|| self.asking.bounds.of_id(&item.id));
@@ -185,7 +183,7 @@ impl Site {
                     Cut::Broken(reason) => SourceError::unreachable(net::shown(&at), reason),
                 })?;
                 let is_html = Format::from_content_type(&content_type).is_ok_and(|format| format == Format::Html);
-                let mut facts = if is_html { Facts::of_html(&bytes) } else { Facts::default() };
+                let mut facts = if is_html { Facts::read(&bytes).await? } else { Facts::default() };
                 facts.heed(&headers);
                 if facts.noindex {
                     return Ok(Fetch::Gone);

@@ -1,7 +1,8 @@
 //! The structure of AsciiDoc.
 //!
-//! Promises: each line is looked at a few times, whatever stands in it. Does not: include other files, evaluate
-//! conditions or attributes, or look for blocks inside of quotations, examples and sidebars.
+//! Promises: each line is looked at a few times, whatever stands in it; comments are hidden wherever they stand. Does not:
+//! include other files, evaluate conditions or attributes, or look for other blocks inside of quotations, examples, sidebars
+//! and tables.
 
 use crate::lines::Lines;
 use crate::outline::{BlockKind, Collector, HEADING_DEPTH_MAX, Outline};
@@ -65,7 +66,10 @@ impl<'t> Walk<'t> {
             let next = self.closed(at);
             match kind {
                 BlockKind::Comment => self.hide(first, next),
-                _ => self.block(kind, first, next),
+                _ => {
+                    self.hide_within(kind, at, next);
+                    self.block(kind, first, next);
+                }
             }
             return next;
         }
@@ -88,6 +92,36 @@ impl<'t> Walk<'t> {
 
     fn hide(&mut self, first: usize, next: usize) {
         self.collector.hide(self.lines.start(first), self.lines.start(next));
+    }
+
+    /// The same inside of a block that ends at `next`.
+    fn closed_before(&self, at: usize, next: usize) -> usize {
+        let opening = self.lines.at(at);
+        let closing = if opening.starts_with("```") { "```" } else { opening };
+        (at + 1..next).find(|&line| self.lines.at(line) == closing).map_or(next, |line| line + 1)
+    }
+
+    /// Hides the comments in what a line delimits, unless they are its text.
+    fn hide_within(&mut self, kind: BlockKind, at: usize, next: usize) {
+        if !matches!(kind, BlockKind::Quote | BlockKind::Table) {
+            return;
+        }
+        let mut line = at + 1;
+        while line < next {
+            line = match delimited(self.lines.at(line)) {
+                Some(BlockKind::Comment) => {
+                    let end = self.closed_before(line, next);
+                    self.hide(line, end);
+                    end
+                }
+                Some(BlockKind::Code | BlockKind::Html) => self.closed_before(line, next),
+                _ if is_comment(self.lines.at(line)) => {
+                    self.hide(line, line + 1);
+                    line + 1
+                }
+                _ => line + 1,
+            };
+        }
     }
 
     /// What the described lines make of a paragraph.
@@ -140,8 +174,13 @@ impl<'t> Walk<'t> {
                 next = following;
             } else if marker(line) == outer {
                 break;
-            } else if delimited(line).is_some_and(|kind| kind != BlockKind::Comment) {
-                next = self.closed(next);
+            } else if let Some(kind) = delimited(line) {
+                let closed = self.closed(next);
+                match kind {
+                    BlockKind::Comment => self.hide(next, closed),
+                    kind => self.hide_within(kind, next, closed),
+                }
+                next = closed;
             } else {
                 if is_comment(line) {
                     self.hide(next, next + 1);
@@ -156,13 +195,24 @@ impl<'t> Walk<'t> {
     /// A title with its marks on the next line.
     fn underlined(&self, at: usize) -> Option<(u8, &'t str)> {
         let (line, below) = (self.lines.at(at), self.lines.at(at + 1));
-        let mark = *below.as_bytes().first()?;
-        let level = UNDERLINES.iter().position(|one| *one == mark)? + 1;
-        let is_rule = below.bytes().all(|byte| byte == mark) && below.len() >= DELIMITER_MARKS_MIN;
-        let is_near = line.chars().count().abs_diff(below.len()) <= UNDERLINE_SLACK;
-        let is_title = line.starts_with(char::is_alphanumeric) && (at == 0 || self.lines.is_blank(at - 1));
-        (is_rule && is_near && is_title).then(|| (u8::try_from(level).unwrap_or(u8::MAX), line))
+        let level = underline(line, below)?;
+        (at == 0 || self.lines.is_blank(at - 1)).then_some((level, line))
     }
+}
+
+/// The level of a title that has this line below it, if that underlines it.
+fn underline(line: &str, below: &str) -> Option<u8> {
+    let mark = *below.as_bytes().first()?;
+    let level = UNDERLINES.iter().position(|one| *one == mark)? + 1;
+    let is_rule = below.bytes().all(|byte| byte == mark) && below.len() >= DELIMITER_MARKS_MIN;
+    let is_near = line.chars().count().abs_diff(below.len()) <= UNDERLINE_SLACK;
+    (is_rule && is_near && line.starts_with(char::is_alphanumeric)).then(|| u8::try_from(level).unwrap_or(u8::MAX))
+}
+
+/// Whether a line is a title by the line below it. Before it nothing stands, or an empty line.
+#[must_use]
+pub fn is_underlined(line: &str, below: &str) -> bool {
+    underline(line, below).is_some()
 }
 
 /// Level and label of a title that is marked at its start.

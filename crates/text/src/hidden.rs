@@ -12,7 +12,8 @@ use crate::outline::{Block, BlockKind, readable_span};
 const IN_HTML: [(&str, &str); 3] = [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")];
 
 /// The comments, scripts and styles in a piece of HTML. What is not closed reaches up to the end.
-pub(crate) fn in_html(html: &str) -> Vec<Range<usize>> {
+#[must_use]
+pub fn in_html(html: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(start) = html[at..].find('<').map(|more| at + more) {

@@ -31,17 +31,19 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
+pub use asciidoc::is_underlined;
 pub use breadcrumb::{breadcrumb, embedding_text};
 pub use chunk::{Chunk, ChunkRules, Keeping, chunk};
 pub use error::TextError;
 pub use format::{Format, Language};
+pub use hidden::in_html as hidden_in_html;
 pub use normalise::{Normalised, normalise};
 pub use outline::{Block, BlockKind, Outline, outline};
 pub use reading::{Noticed, Place, Position, Reading};
 pub use tokens::Tokenizer;
 
 /// Version of everything that turns bytes into blocks. Raise it when equal bytes may give other text or other blocks.
-pub const PARSER_VERSION: u32 = 2;
+pub const PARSER_VERSION: u32 = 3;
 /// Version of everything that turns blocks into chunks and breadcrumbs. Raise it when equal blocks may give others.
 pub const CHUNKER_VERSION: u32 = 2;
 

@@ -68,6 +68,59 @@ fn a_collection_of_addresses_is_quarantined_instead_of_redacted_in_part() {
     assert!(many.report.spans.len() <= crate::SPANS_KEPT_MAX);
 }
 
+#[test]
+fn a_flood_of_flags_keeps_no_detector_from_what_it_redacts() {
+    let detectors = [("password".to_owned(), Action::Redact)].into();
+    let policy = Policy { secret: Action::Flag, personal: Action::Redact, detectors, ..Policy::default() };
+    let flood = format!("AKIA{} ", super::table::random("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
+    let text = flood.repeat(crate::FINDINGS_MAX + 1) + "\npassword: kX9#vL2!qTz8 of ann@harbour.org";
+    let screened = screen(&policy, Noticed::default(), text, Vec::new());
+    assert_eq!(screened.report.fate, Fate::Admitted);
+    assert!(screened.text.ends_with("password: [redacted: password] of [redacted: e-mail address]"));
+    assert_eq!(screened.report.counts["aws-key"] as usize, crate::FINDINGS_MAX);
+}
+
+#[test]
+fn what_is_redacted_is_so_inside_of_what_is_only_flagged() {
+    let detectors = [("github-token".to_owned(), Action::Redact)].into();
+    let policy = Policy { secret: Action::Flag, detectors, ..Policy::default() };
+    let (_, _, token) = positives().into_iter().find(|(name, ..)| *name == "github-token").unwrap();
+    let text = format!("password=Ab1/{token}");
+    let screened = screen(&policy, Noticed::default(), text, Vec::new());
+    assert!(!screened.text.contains(&token), "{}", screened.text);
+    assert_eq!((screened.report.fate, screened.report.is_redacted), (Fate::Admitted, true));
+    let nothing_more = redacted(&format!("password=Ab1/{token}"));
+    assert_eq!(nothing_more.text, "password=[redacted: password]", "of two that are redacted the widest counts");
+}
+
+#[test]
+fn of_a_password_no_piece_is_left_however_long_it_is_and_whatever_stands_in_it() {
+    let long = super::table::random("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 400);
+    for (before, secret, after) in [
+        ("token=", long.as_str(), "\nnext"),
+        ("token: ", long.as_str(), ". Keep it."),
+        ("password=\"", "abcD1234xy,efghijkl", "\", user=\"ann\""),
+        ("password='", "abcD1234xy efg;hijkl <mnopqrst>", "' next"),
+        ("{\"password\": \"", "abcD1234xy\\\"efghijklm", "\", \"user\": \"ann\"}"),
+        ("password='", "abcD1234xy,efghijkl", "\nnext line"),
+        ("password: ", "abcD1234xy,efghijkl;mnopqrst", " and more"),
+        ("Password=", "abcD1234xy,efghijkl", ";Database=harbour;Server=db"),
+        ("<password>", "abcD1234xy,efghijkl", "</password><user>ann</user>"),
+        ("password: ", "abcD1234xy", ", which the ferry's crew knows; nobody else (so far)."),
+    ] {
+        let text = format!("{before}{secret}{after}");
+        let screened = redacted(&text);
+        for piece in secret.as_bytes().windows(8) {
+            let piece = std::str::from_utf8(piece).unwrap();
+            assert!(!screened.text.contains(piece), "{piece} of {text:?} is left: {}", screened.text);
+        }
+        assert_eq!(screened.text, format!("{before}[redacted: password]{after}"));
+    }
+    // What is endless is cut, and looked at again.
+    let endless = redacted(&format!("token='{}", "kX9vL2qTz8 ".repeat(10_000)));
+    assert!(endless.text.len() < 11 * 10_000 && endless.report.is_redacted);
+}
+
 /// Findings with any text between them, of characters of every length.
 fn planted() -> impl Strategy<Value = (String, Vec<String>)> {
     let plants = positives();

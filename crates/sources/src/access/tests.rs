@@ -46,6 +46,12 @@ fn what_a_document_says_and_cannot_be_read_admits_nobody_whatever_the_rules_say(
         ("a wrong entry", "---\ncatena: {allow: [eng]}\n---\n"),
         ("a wrong field", "---\ncatena: {alow: [everyone]}\n---\n"),
         ("nothing behind it", "---\ncatena:\n---\n"),
+        ("nobody said, and a label", "---\ncatena: {allow: , label: internal}\n---\n"),
+        ("nobody said, and attributes", "---\ncatena:\n  allow: null\n  attributes: {lang: en}\n---\n"),
+        ("no denial said", "---\ncatena:\n  allow: [everyone]\n  deny:\n---\n"),
+        ("no label said", "---\ncatena: {allow: [everyone], label: ~}\n---\n"),
+        ("an empty line above it", "---\n\ncatena: {allow: [group:eng]}\n---\n"),
+        ("an empty line and a title above it", "---\n\ntitle: T\n\"catena\": {allow: [group:eng]}\n---\n"),
         ("empty braces", "---\ncatena: {}\n---\n"),
         ("only a denial", "---\ncatena: {deny: ['user:eve']}\n---\n"),
         ("only a label", "---\ncatena: {label: secret}\n---\n"),
@@ -63,7 +69,10 @@ fn what_a_document_says_and_cannot_be_read_admits_nobody_whatever_the_rules_say(
         assert!(matches!(access, Access::Unreadable { .. }), "{case}: {access:?}");
     }
     let utf16: Vec<u8> = [0xFF, 0xFE].into_iter().chain(SPEAKS.encode_utf16().flat_map(u16::to_le_bytes)).collect();
-    assert!(matches!(said_in(&utf16).access, Some(Access::Unreadable { .. })));
+    let wide: Vec<u8> = SPEAKS.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
+    for bytes in [&utf16[..], &utf16[2..], &wide] {
+        assert!(matches!(said_in(bytes).access, Some(Access::Unreadable { .. })), "{:?}", &bytes[..8]);
+    }
 }
 
 #[test]
@@ -76,7 +85,9 @@ fn front_matter_of_every_usual_form_is_heard_and_a_rule_at_the_top_is_none() {
         ("---  \n\"catena\": {allow: [group:eng]}\n---\n", &eng),
         ("---\n{catena: {allow: [group:eng]}}\n---\n", &eng),
         ("---\ntitle: only\naccess: public\n---\n", &None),
-        ("---\n\ncatena: {allow: [group:eng]}\n---\n", &None),
+        ("---\n\ntext about\ncatena in a paragraph: words\n---\n", &None),
+        ("---\n\ntext\n\n---\ncatena: {allow: [group:eng]}\n---\n", &None),
+        ("---\n\ntext without an end", &None),
         ("text\n---\ncatena: {allow: [group:eng]}\n---\n", &None),
         ("", &None),
         ("---", &None),

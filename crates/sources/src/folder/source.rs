@@ -17,7 +17,7 @@ use futures::stream::BoxStream;
 use tokio::io::AsyncReadExt as _;
 
 use super::walk::{self, DOCUMENTS_MAX};
-use super::{DOCUMENTS, RULES, Why, watch};
+use super::{DOCUMENTS, LEADS_ELSEWHERE, RULES, Why, watch};
 use crate::access::{Decider, Speaks, has_front_matter, rules, said_in};
 use crate::error::SourceError;
 use crate::events::{self, Emit};
@@ -46,6 +46,13 @@ struct Now {
     top: PathBuf,
     decider: Decider,
     has_rules_inside: bool,
+}
+
+impl Now {
+    /// Whether what lies at `name` may be shown as the document `id`, to whose readers it is not given otherwise.
+    fn may_stand_for(&self, id: &str, name: &str, globs: &Globs) -> bool {
+        walk::may_be_shown(name) && globs.want(name) && self.decider.decides_alike(id, name)
+    }
 }
 
 impl FolderSource {
@@ -98,12 +105,14 @@ impl FolderSource {
         let hidden = Arc::new(Mutex::new(Vec::new()));
         let mut count = 0;
         for entry in walk::entries(&now.top, Arc::clone(&hidden)) {
-            let entry = entry.map_err(|error| {
-                SourceError::unreachable(
-                    self.place(),
-                    format!("a part of it cannot be read, so nothing counts as gone: {error}"),
-                )
-            })?;
+            let unread = |reason: String| {
+                let reason = format!("a part of it cannot be read, so nothing counts as gone: {reason}");
+                SourceError::unreachable(self.place(), reason)
+            };
+            let entry = entry.map_err(|error| unread(error.to_string()))?;
+            if let Some(reason) = walk::misunderstood(&entry) {
+                return Err(unread(reason));
+            }
             if entry.depth() == 0 || entry.file_type().is_some_and(|kind| kind.is_dir()) {
                 continue;
             }
@@ -115,6 +124,11 @@ impl FolderSource {
                 Ok(found) => {
                     if !self.globs.want(found.id.as_str()) {
                         emit.send_blocking(skipped(name, "the source's include and exclude leave it out"))?;
+                        continue;
+                    }
+                    let leads_to = found.leads_to.as_deref();
+                    if leads_to.is_some_and(|target| !now.may_stand_for(found.id.as_str(), target, &self.globs)) {
+                        emit.send_blocking(skipped(name, LEADS_ELSEWHERE))?;
                         continue;
                     }
                     let facts = match fs::metadata(entry.path()) {
@@ -153,8 +167,9 @@ impl FolderSource {
             return Err(SourceError::document(format!("{id} is no path inside the folder")));
         }
         let path = now.top.join(id);
+        let may_be_it = |name: &str| name == id || now.may_stand_for(id, name, &self.globs);
         for _ in 0..READINGS_MAX {
-            let Some((before, bytes, after)) = read_inside(&path, &now.top).await.map_err(|error| {
+            let Some((before, bytes, after)) = read_inside(&path, &now.top, may_be_it).await.map_err(|error| {
                 if error.kind() == io::ErrorKind::FileTooLarge {
                     SourceError::document(format!("it is larger than {FETCH_BYTES_MAX} bytes, the limit; split it"))
                 } else {
@@ -262,9 +277,14 @@ fn bytes_of(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > bytes_max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
-/// Opens and reads a file that lies inside `top`; nothing, if it is not there any more. That the opened file is the one
-/// inside is asked after it was opened, so that a link which is put there in between leads to nothing.
-async fn read_inside(path: &Path, top: &Path) -> io::Result<Option<(Metadata, Vec<u8>, Metadata)>> {
+/// Opens and reads a file that lies inside `top`, under a name that may be read; nothing, if it is not there any more. That
+/// the opened file is the one inside is asked after it was opened, so that a link which is put there in between leads to
+/// nothing.
+async fn read_inside(
+    path: &Path,
+    top: &Path,
+    may_be_it: impl Fn(&str) -> bool,
+) -> io::Result<Option<(Metadata, Vec<u8>, Metadata)>> {
     let gone = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     match tokio::fs::metadata(path).await {
         Ok(facts) if facts.is_file() => {}
@@ -285,7 +305,7 @@ async fn read_inside(path: &Path, top: &Path) -> io::Result<Option<(Metadata, Ve
     };
     let there = tokio::fs::symlink_metadata(&real).await?;
     let same = (there.dev(), there.ino()) == (before.dev(), before.ino());
-    if !real.starts_with(top) || !same || !before.is_file() {
+    if !real.starts_with(top) || !may_be_it(&walk::below(top, &real)) || !same || !before.is_file() {
         return Ok(None);
     }
     let mut bytes = Vec::new();

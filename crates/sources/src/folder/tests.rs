@@ -57,6 +57,25 @@ fn rules_and_a_given_list_exclude_each_other() {
 }
 
 #[test]
+fn a_link_shows_nothing_that_is_hidden_or_under_another_rule() {
+    let rules = "[[rule]]\npath = '**'\nallow = ['everyone']\n[[rule]]\npath = 'legal/**'\nallow = ['group:legal']\n";
+    let folder = folder_of(&[("access.toml", rules), ("legal/deal.md", ""), (".git/config.md", ""), ("open/a.md", "")]);
+    for (name, target) in [
+        ("deal.md", "../legal/deal.md"),
+        ("config.md", "../.git/config.md"),
+        ("rules.md", "../access.toml"),
+        ("b.md", "a.md"),
+    ] {
+        std::os::unix::fs::symlink(target, folder.path().join("open").join(name)).unwrap();
+    }
+    let read = read(folder.path(), None).unwrap();
+    assert_eq!(ids(&read), ["legal/deal.md", "open/a.md", "open/b.md"]);
+    let links: Vec<&str> =
+        read.skipped.iter().filter(|one| one.reason.contains("link")).map(|one| one.path.as_str()).collect();
+    assert_eq!(links, ["open/config.md", "open/deal.md", "open/rules.md"]);
+}
+
+#[test]
 fn earlier_texts_belong_to_their_document_in_the_order_of_their_numbers() {
     let folder = folder_of(&[
         ("access.toml", "[[rule]]\npath = '**'\nallow = ['everyone']"),

@@ -1,9 +1,11 @@
 //! A walk through a folder that never leaves it.
 //!
-//! Promises: what a `.gitignore` of the folder itself names is left out; a link is followed only to a file inside the
-//! folder. Does not: read files, or follow links to folders.
+//! Promises: what a `.gitignore` of the folder itself names is left out, and one that cannot be read ends the walk; a link
+//! is followed only to a file inside the folder that could be a document itself. Does not: read files, or follow links to folders.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +25,8 @@ pub(super) struct Found {
     pub(super) id: DocumentId,
     pub(super) path: PathBuf,
     pub(super) format: Format,
+    /// Where it really lies below the folder, if it is a link.
+    pub(super) leads_to: Option<String>,
 }
 
 /// A walk through a folder, in the order of names.
@@ -38,6 +42,9 @@ impl Walk {
         let hidden = Arc::new(Mutex::new(Vec::new()));
         let mut walk = Self { found: Vec::new(), skipped: Vec::new() };
         for entry in entries(top, Arc::clone(&hidden)) {
+            if let Some(reason) = entry.as_ref().ok().and_then(misunderstood) {
+                return Err(SourceError::unreachable(top.display().to_string(), reason));
+            }
             match entry {
                 Ok(entry) if entry.depth() == 0 || entry.file_type().is_some_and(|kind| kind.is_dir()) => {}
                 Ok(entry) => match found(&entry, top, &real) {
@@ -85,6 +92,23 @@ pub(super) fn entries(top: &Path, hidden: Arc<Mutex<Vec<PathBuf>>>) -> ignore::W
         .build()
 }
 
+/// Why what an ignore file of a folder names is not known. It would all be shown otherwise.
+pub(super) fn misunderstood(entry: &DirEntry) -> Option<String> {
+    if let Some(error) = entry.error() {
+        return Some(error.to_string());
+    }
+    if !entry.file_type().is_some_and(|kind| kind.is_dir()) {
+        return None;
+    }
+    // The walk keeps silent about those that it cannot read.
+    [".gitignore", ".ignore"].iter().find_map(|name| {
+        let file = entry.path().join(name);
+        let read = file.symlink_metadata().and_then(|_| fs::read_to_string(&file));
+        let error = read.err().filter(|error| error.kind() != io::ErrorKind::NotFound || file.is_symlink())?;
+        Some(format!("{}: {error}", file.display()))
+    })
+}
+
 fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
@@ -106,6 +130,7 @@ pub(super) fn found(entry: &DirEntry, top: &Path, real_top: &Path) -> Result<Fou
         entry.path().strip_prefix(top).unwrap_or(entry.path()).iter().map(OsStr::to_str).collect();
     let id = parts.ok_or((Why::Unreadable, "its name is not UTF-8".to_owned()))?.join("/");
     let format = Format::from_path(&id).ok_or_else(|| (Why::Kind, unknown_ending()))?;
+    let mut leads_to = None;
     if entry.path_is_symlink() {
         let target =
             entry.path().canonicalize().map_err(|_| (Why::Unreadable, "it is a link that leads nowhere".to_owned()))?;
@@ -115,11 +140,21 @@ pub(super) fn found(entry: &DirEntry, top: &Path, real_top: &Path) -> Result<Fou
         if !target.is_file() {
             return Err(kind("it is a link to a folder; links to folders are not followed"));
         }
+        let name = below(real_top, &target);
+        if !may_be_shown(&name) {
+            return Err(kind("it is a link to a file that is hidden, or whose ending is none that is read"));
+        }
+        leads_to = Some(name);
     } else if !entry.file_type().is_some_and(|kind| kind.is_file()) {
         return Err(kind("it is not a file"));
     }
     let id = DocumentId::new(&id).map_err(|error| (Why::Unreadable, error.to_string()))?;
-    Ok(Found { id, path: entry.path().to_owned(), format })
+    Ok(Found { id, path: entry.path().to_owned(), format, leads_to })
+}
+
+/// Whether a file of this name below the folder may be a document.
+pub(super) fn may_be_shown(name: &str) -> bool {
+    !name.split('/').any(|part| part.starts_with('.')) && Format::from_path(name).is_some()
 }
 
 pub(super) fn too_many(top: &Path) -> SourceError {

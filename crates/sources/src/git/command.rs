@@ -67,6 +67,12 @@ const CONFIG: [(&str, &str); 17] = [
 ];
 
 impl Git {
+    /// The configuration of calls that read a repository on the disk. What is said by the environment git does not pass on
+    /// to the other side.
+    pub(super) fn trusting(&self) -> PathBuf {
+        self.mirror.join("catena.config")
+    }
+
     /// A command in the mirror.
     pub(super) fn command<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Command {
         let mut command = Command::new("git");
@@ -78,7 +84,7 @@ impl Git {
             .env("GIT_DIR", &self.mirror)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_GLOBAL", if self.protocols == "file" { self.trusting() } else { "/dev/null".into() })
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "")

@@ -30,6 +30,10 @@ const SITEMAPS_MAX: usize = 1_000;
 const FAILURES_MAX: usize = 20;
 /// Addresses that are asked for at most, for each page that may be kept: redirects, pages that are gone, pages not to keep.
 const ASKED_PER_PAGE: usize = 4;
+/// The same for sites of few pages, besides.
+const ASKED_FREE: usize = 100;
+/// Most bytes of addresses that are waiting or were asked for.
+const ADDRESSES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// An address to ask for.
 struct Next {
@@ -48,7 +52,9 @@ pub(super) struct Crawl<'a> {
     waiting: VecDeque<Next>,
     seen: HashSet<String>,
     told: HashSet<String>,
-    asked: usize,
+    /// Addresses that were put among the waiting, and their bytes.
+    queued: usize,
+    queued_bytes: usize,
     failures: Vec<String>,
     /// Pages in a row that gave no answer.
     silent: usize,
@@ -65,7 +71,8 @@ impl<'a> Crawl<'a> {
             waiting: VecDeque::new(),
             seen: HashSet::new(),
             told: HashSet::new(),
-            asked: 0,
+            queued: 0,
+            queued_bytes: 0,
             failures: Vec::new(),
             silent: 0,
         }
@@ -79,15 +86,10 @@ impl<'a> Crawl<'a> {
         for start in &self.source.spec.start {
             let url = Url::parse(start).map_err(|error| SourceError::invalid(format!("{start}: {error}")))?;
             let url = self.bounds().normal(url);
-            self.queue(Next { url, depth: 0, is_start: true, changed: None });
+            self.queue(Next { url, depth: 0, is_start: true, changed: None })?;
         }
         self.sitemaps().await?;
         while let Some(next) = self.waiting.pop_front() {
-            self.asked += 1;
-            let most = self.source.spec.pages_max as usize;
-            if self.asked > most.saturating_mul(ASKED_PER_PAGE).saturating_add(100) {
-                return Err(self.too_many());
-            }
             self.visit(next).await?;
         }
         match self.failures.first() {
@@ -113,10 +115,21 @@ impl<'a> Crawl<'a> {
         ))
     }
 
-    fn queue(&mut self, next: Next) {
-        if self.seen.insert(address::name(&next.url)) {
-            self.waiting.push_back(next);
+    /// Puts an address among the waiting, once. All of them are asked for, so that there are too many is known here.
+    fn queue(&mut self, next: Next) -> Result<(), SourceError> {
+        let name = address::name(&next.url);
+        if self.seen.contains(&name) {
+            return Ok(());
         }
+        self.queued += 1;
+        self.queued_bytes += name.len();
+        let most = (self.source.spec.pages_max as usize).saturating_mul(ASKED_PER_PAGE).saturating_add(ASKED_FREE);
+        if self.queued > most || self.queued_bytes > ADDRESSES_BYTES_MAX {
+            return Err(self.too_many());
+        }
+        self.seen.insert(name);
+        self.waiting.push_back(next);
+        Ok(())
     }
 
     async fn sitemaps(&mut self) -> Result<(), SourceError> {
@@ -139,7 +152,7 @@ impl<'a> Crawl<'a> {
             for (page, changed) in read.pages {
                 match Url::parse(&page).map(|page| self.bounds().normal(page)) {
                     Ok(page) if self.bounds().want(&page) => {
-                        self.queue(Next { url: page, depth: 0, is_start: false, changed });
+                        self.queue(Next { url: page, depth: 0, is_start: false, changed })?;
                     }
                     _ => self.skipped(page, "the sitemap names it, and it is outside what is wanted").await?,
                 }
@@ -168,7 +181,7 @@ impl<'a> Crawl<'a> {
 
     async fn visit(&mut self, next: Next) -> Result<(), SourceError> {
         let old = self.old;
-        let known = |url: &Url| old.pages.get(&address::name(url)).cloned();
+        let known = |url: &Url| old.page(&address::name(url)).cloned();
         let name = address::name(&next.url);
         let answer = self.source.asking.ask(&next.url, Within::Bounds, known).await?;
         self.silent = if matches!(answer, Answer::Failed(_)) { self.silent + 1 } else { 0 };
@@ -198,7 +211,7 @@ impl<'a> Crawl<'a> {
 
     /// A page that gave no answer stays as it was, if it is known.
     async fn failed(&mut self, next: &Next, reason: String) -> Result<(), SourceError> {
-        if let Some(page) = self.old.pages.get(&address::name(&next.url)).cloned() {
+        if let Some(page) = self.old.page(&address::name(&next.url)).cloned() {
             let shown = address::name(&next.url);
             self.skipped(shown, &format!("{reason}; it stays as it was")).await?;
             return self.as_it_was(next, &next.url.clone(), page).await;
@@ -215,20 +228,21 @@ impl<'a> Crawl<'a> {
     async fn as_it_was(&mut self, next: &Next, url: &Url, page: Page) -> Result<(), SourceError> {
         for link in &page.links {
             if let Ok(link) = Url::parse(link) {
-                self.follow(next, link);
+                self.follow(next, link)?;
             }
         }
         if let Some(kept) = &page.kept {
             self.tell(url, kept).await?;
         }
-        self.new.pages.insert(address::name(url), page);
+        self.new.keep(address::name(url), page);
         Ok(())
     }
 
-    fn follow(&mut self, from: &Next, link: Url) {
+    fn follow(&mut self, from: &Next, link: Url) -> Result<(), SourceError> {
         if from.depth < self.source.spec.depth && self.bounds().want(&link) {
-            self.queue(Next { url: link, depth: from.depth + 1, is_start: false, changed: None });
+            self.queue(Next { url: link, depth: from.depth + 1, is_start: false, changed: None })?;
         }
+        Ok(())
     }
 
     async fn page(&mut self, next: &Next, url: Url, response: Response) -> Result<(), SourceError> {
@@ -251,7 +265,7 @@ impl<'a> Crawl<'a> {
             Err(Cut::Broken(reason)) => return self.failed(next, reason).await,
         };
         let is_html = Format::from_content_type(&content_type).is_ok_and(|format| format == Format::Html);
-        let mut facts = if is_html { Facts::of_html(&bytes) } else { Facts::default() };
+        let mut facts = if is_html { Facts::read(&bytes).await? } else { Facts::default() };
         facts.heed(&headers);
         let links = self.links(&url, &facts);
         let canonical = facts.canonical.as_deref().and_then(|one| self.bounds().link(&url, one));
@@ -267,10 +281,12 @@ impl<'a> Crawl<'a> {
             modified_us: modified_at.map(|at| at.0),
         });
         let mut followed: Vec<String> = links.iter().map(ToString::to_string).collect();
-        links.into_iter().for_each(|link| self.follow(next, link));
+        for link in links {
+            self.follow(next, link)?;
+        }
         if let Some(elsewhere) = &elsewhere {
             followed.push(elsewhere.to_string());
-            self.queue(Next { url: elsewhere.clone(), depth: next.depth, is_start: false, changed: None });
+            self.queue(Next { url: elsewhere.clone(), depth: next.depth, is_start: false, changed: None })?;
         }
         match (&kept, facts.noindex) {
             (Some(kept), _) => {
@@ -285,7 +301,7 @@ impl<'a> Crawl<'a> {
             }
         }
         let scheme = url.scheme().to_owned();
-        self.new.pages.insert(name, Page { scheme, etag: text(ETAG), last_modified, kept, links: followed });
+        self.new.keep(name, Page { scheme, etag: text(ETAG), last_modified, kept, links: followed });
         Ok(())
     }
 

@@ -1,19 +1,34 @@
 //! What a web page says to a visitor that is a program: where it leads, what it is called, and whether it may be kept.
 //!
-//! Promises: any bytes are read in time that grows with their length, and at most so many links. Does not: read its text,
-//! which is the readers' of formats.
+//! Promises: any bytes are read in time that grows with their length, off the threads that wait, and at most so many of them
+//! and so many links. Does not: read its text, which is the readers' of formats.
+
+mod tags;
 
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
+use catena_runtime::thread::Priority;
+use catena_runtime::{Compute, ComputeError};
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
 use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 use reqwest::header::HeaderMap;
 
+use crate::error::SourceError;
+
+/// So much of a page is looked at; its head and what it leads to stand far before that.
+const BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most links of one page that are looked at.
 const LINKS_MAX: usize = 5_000;
 /// Longest link, in bytes.
 const LINK_BYTES_MAX: usize = 2_048;
+
+/// Where pages are looked at, one at a time.
+static LOOKING: LazyLock<Result<Compute, ComputeError>> =
+    LazyLock::new(|| Compute::start(NonZeroUsize::MIN, "pages", Priority::Background));
 
 /// What a page, or the answer it came with, says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,11 +46,22 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// What the page's bytes say, found out elsewhere.
+    pub(super) async fn read(bytes: &[u8]) -> Result<Self, SourceError> {
+        let failed = |error: &ComputeError| SourceError::unreachable("the machine", error.to_string());
+        let looking = LOOKING.as_ref().map_err(failed)?;
+        let head = bytes[..bytes.len().min(BYTES_MAX)].to_vec();
+        looking.run(move || Self::of_html(&head)).await.map_err(|error| failed(&error))
+    }
+
     /// What the page's bytes say.
-    pub(super) fn of_html(bytes: &[u8]) -> Self {
+    fn of_html(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(BYTES_MAX)]);
         let sink = Sink(RefCell::default());
         let queue = BufferQueue::default();
-        queue.push_back(StrTendril::from_slice(&String::from_utf8_lossy(bytes)));
+        for piece in tags::without_overloaded(&text) {
+            queue.push_back(StrTendril::from_slice(&text[piece]));
+        }
         let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
         // Scripts are raw text to the sink, so the tokenizer never stops for one.
         let _ = tokenizer.feed(&queue);
@@ -103,8 +129,10 @@ impl TokenSink for Sink {
         }
         self.0.borrow_mut().see(&tag);
         match &*tag.name {
-            "script" => TokenSinkResult::RawData(RawKind::ScriptData),
-            "style" | "xmp" | "iframe" | "noembed" | "noframes" => TokenSinkResult::RawData(RawKind::Rawtext),
+            // What is raw here is so in [`tags`] as well.
+            "script" | "style" | "xmp" | "iframe" | "noembed" | "noframes" => {
+                TokenSinkResult::RawData(RawKind::Rawtext)
+            }
             "textarea" | "title" => TokenSinkResult::RawData(RawKind::Rcdata),
             "plaintext" => TokenSinkResult::Plaintext,
             _ => TokenSinkResult::Continue,
@@ -153,7 +181,52 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_tag_of_too_many_attributes_is_passed_over_and_the_page_goes_on() {
+        let many = |count: usize| (0..count).map(|n| format!(" a{n}='>'")).collect::<String>();
+        let text = format!("<a href=one{}><!--> --><a href=two{}><a href=three>", many(10), many(5_000));
+        assert_eq!(Facts::of_html(text.as_bytes()).links, ["one", "three"]);
+        let late = "x".repeat(BYTES_MAX) + "<a href=late>";
+        assert_eq!(Facts::of_html(late.as_bytes()).links, [""; 0]);
+    }
+
+    #[test]
+    fn one_tag_of_many_attributes_costs_no_more_than_many_tags_of_few() {
+        let attributes = |count: usize| (0..count).map(|n| format!(" a{n}")).collect::<String>();
+        let cost = |text: &str| {
+            let once = || {
+                let watch = catena_runtime::clock::Stopwatch::start();
+                Facts::of_html(text.as_bytes());
+                watch.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap()
+        };
+        let many_tags = cost(&format!("<a{}>", attributes(50)).repeat(2_000));
+        let all = attributes(100_000);
+        for (name, begin, end) in [
+            ("a tag", "<a", ">"),
+            ("a tag without an end", "<a", ""),
+            ("an end", "</a", ">"),
+            ("a tag behind an empty comment", "<!--><a", ">"),
+            ("a tag behind a comment", "<!-- --!><a", ">"),
+            ("a tag behind a script", "<script></scripts></script ><a", ">"),
+            ("a tag behind what is no script any more", "<script><!--<script></script><title></script></title><a", ">"),
+            ("a tag behind a title in a comment", "<!x <title><a", ">"),
+            ("a tag behind a title in an end", "</ <title><a", ">"),
+            ("a tag behind a title", "<title></TITLE/><a", ">"),
+        ] {
+            let one_tag = cost(&(begin.to_owned() + &all + end));
+            assert!(one_tag < many_tags * 10, "{name}: {many_tags:?} for many tags, {one_tag:?} for one");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_has_few_attributes_is_left_whole(text in "[<>a-c/=\"' !-]{0,60}") {
+            let pieces: String = tags::without_overloaded(&text).into_iter().map(|piece| &text[piece]).collect();
+            prop_assert_eq!(pieces, text);
+        }
+
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             Facts::of_html(&bytes);

@@ -75,6 +75,41 @@ async fn a_link_that_is_put_in_the_place_of_a_document_leads_to_nothing() {
 }
 
 #[tokio::test]
+async fn a_link_shows_nothing_that_is_hidden_left_out_or_under_another_rule() {
+    let home = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\npath = '**'\nallow = ['everyone']\n[[rule]]\npath = 'legal/**'\nallow = ['group:legal']\n";
+    write(&home.path().join("access.toml"), rules.as_bytes(), 1);
+    for path in ["legal/deal.md", ".git/config", ".git/notes.md", "drafts/d.md", "public/open.md", "public/raw.bin"] {
+        write(&home.path().join(path), b"secret", 1);
+    }
+    let links = [
+        ("deal.md", "../legal/deal.md"),
+        ("config.txt", "../.git/config"),
+        ("notes.md", "../.git/notes.md"),
+        ("draft.md", "../drafts/d.md"),
+        ("raw.md", "raw.bin"),
+        ("rules.md", "../access.toml"),
+        ("again.md", "open.md"),
+    ];
+    for (name, target) in links {
+        symlink(target, home.path().join("public").join(name)).unwrap();
+    }
+    let access = AccessSpec { from_file: true, ..AccessSpec::default() };
+    let spec = FolderSpec { access, exclude: vec!["drafts/**".to_owned()], ..spec(home.path()) };
+    let source = source(spec, home.path());
+    let seen = look(source.as_ref()).await;
+    assert_eq!(seen.found.keys().collect::<Vec<_>>(), ["legal/deal.md", "public/again.md", "public/open.md"]);
+    for (name, _) in &links[..6] {
+        assert!(seen.skipped.iter().any(|skipped| skipped.starts_with(&format!("public/{name}: "))), "{name}");
+        let mut item = seen.found["public/again.md"].clone();
+        item.id = format!("public/{name}").parse().unwrap();
+        assert_eq!(source.fetch(&item, None).await.unwrap(), Fetch::Gone, "{name}");
+    }
+    let whole = source.fetch(&seen.found["public/again.md"], None).await.unwrap();
+    assert!(matches!(whole, Fetch::Document { .. }), "{whole:?}");
+}
+
+#[tokio::test]
 async fn a_folder_that_is_away_or_empty_is_an_error_and_never_an_empty_listing() {
     let home = tempfile::tempdir().unwrap();
     let top = home.path().join("top");
@@ -103,6 +138,25 @@ async fn globs_and_ignore_files_leave_out_what_they_name() {
     };
     let seen = look(source(spec, home.path()).as_ref()).await;
     assert_eq!(seen.found.keys().collect::<Vec<_>>(), ["docs/a.md"]);
+}
+
+#[tokio::test]
+async fn an_ignore_file_that_cannot_be_read_or_understood_shows_nothing_of_what_it_names() {
+    for broken in [&b"skip.md\n[z-a].md\n"[..], b"skip.md\n\xFF\n", b""] {
+        let home = tempfile::tempdir().unwrap();
+        write(&home.path().join("docs/skip.md"), b"x", 1);
+        write(&home.path().join("a.md"), b"x", 1);
+        let file = home.path().join("docs/.gitignore");
+        match broken {
+            // What is no file cannot be read by anybody.
+            [] => fs::create_dir(&file).unwrap(),
+            text => fs::write(&file, text).unwrap(),
+        }
+        let source = source(spec(home.path()), home.path());
+        let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
+        assert!(matches!(error, SourceError::Unreachable { .. }) && error.to_string().contains("part"), "{error}");
+        assert!(catena_sources::folder::read(home.path(), None).is_err());
+    }
 }
 
 #[tokio::test]

@@ -174,6 +174,86 @@ async fn a_lock_that_a_killed_process_left_stops_nothing() {
     assert_eq!(look(source.as_ref()).await.found.len(), 2);
 }
 
+#[tokio::test]
+async fn a_repository_that_lies_elsewhere_behind_a_link_or_a_file_is_refused() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "secret")]);
+    let open_to = local.home.path().join("open");
+    let surroundings = Surroundings { folders: vec![open_to.clone()], ..local.surroundings() };
+    let try_open = |name: &str| {
+        let spec = GitSpec { url: open_to.join(name).display().to_string(), ..GitSpec::default() };
+        catena_sources::open(&SourceSpec::Git(spec), &credentials(&[]), &surroundings)
+    };
+    let hidden = local.work().join(".git");
+    let laid = |name: &str| {
+        std::fs::create_dir_all(open_to.join(name)).unwrap();
+        open_to.join(name).join(".git")
+    };
+    std::os::unix::fs::symlink(&hidden, laid("link")).unwrap();
+    std::fs::write(laid("file"), format!("gitdir: {}\n", hidden.display())).unwrap();
+    std::fs::write(laid("near"), "gitdir: ../../work/.git\n").unwrap();
+    git(&local.work(), &["worktree", "add", "--quiet", "--detach", &open_to.join("worktree").display().to_string()]);
+    // A folder of its own, which takes everything that matters from elsewhere.
+    let shares = laid("shares");
+    write(&shares.join("HEAD"), b"ref: refs/heads/main\n", 1);
+    write(&shares.join("commondir"), hidden.display().to_string().as_bytes(), 1);
+    let clone = |name: &str| {
+        let (from, to) = (local.work().display().to_string(), open_to.join(name).display().to_string());
+        git(&open_to, &["clone", "--quiet", "--no-hardlinks", &from, &to]);
+        open_to.join(name).join(".git")
+    };
+    let borrows = clone("borrows");
+    write(&borrows.join("objects/info/alternates"), hidden.join("objects").display().to_string().as_bytes(), 1);
+    for (name, what) in [("of-refs", "refs"), ("of-objects", "objects")] {
+        let linked = clone(name);
+        std::fs::remove_dir_all(linked.join(what)).unwrap();
+        std::os::unix::fs::symlink(hidden.join(what), linked.join(what)).unwrap();
+    }
+    for name in ["link", "file", "near", "worktree", "shares", "borrows", "of-refs", "of-objects"] {
+        assert!(matches!(try_open(name).map(|_| ()), Err(SourceError::Refused { .. })), "{name}");
+    }
+    // One that becomes so later is refused by the next look.
+    let whole = clone("whole");
+    let source = try_open("whole").unwrap();
+    assert_eq!(ids(&look(source.as_ref()).await.found), ["a.md"]);
+    std::fs::remove_dir_all(&whole).unwrap();
+    std::os::unix::fs::symlink(&hidden, &whole).unwrap();
+    let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
+    assert!(matches!(error, SourceError::Refused { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_worktree_of_a_repository_that_is_allowed_is_read_and_so_is_one_of_another_user() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "a")]);
+    let worktree = local.home.path().join("worktree").display().to_string();
+    git(&local.work(), &["worktree", "add", "--quiet", "-b", "aside", &worktree]);
+    local.commit(&[("b.md", "b")]);
+    let source = local.source(GitSpec { url: worktree, ..GitSpec::default() });
+    assert_eq!(ids(&look(source.as_ref()).await.found), ["a.md"]);
+    // Only who runs as root can give a folder away; for others it stays their own.
+    let _ = std::os::unix::fs::chown(local.work().join(".git"), Some(12_345), None);
+    let source = local.source(local.spec());
+    assert_eq!(ids(&look(source.as_ref()).await.found), ["a.md", "b.md"]);
+}
+
+#[tokio::test]
+async fn what_a_killed_fetch_left_half_written_goes_with_the_next() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "a")]);
+    let source = local.source(local.spec());
+    look(source.as_ref()).await;
+    let packs = local.home.path().join("mirror/objects/pack");
+    for left in ["tmp_pack_3fGh2a", "tmp_idx_3fGh2a", ".tmp-77-pack-00.pack", "pack-00.keep"] {
+        std::fs::write(packs.join(left), "half").unwrap();
+    }
+    local.commit(&[("b.md", "b")]);
+    assert_eq!(look(source.as_ref()).await.found.len(), 2);
+    let left = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let left: Vec<String> = std::fs::read_dir(&packs).unwrap().map(left).collect();
+    assert!(!left.iter().any(|name| name.contains("tmp") || name.ends_with(".keep")), "{left:?}");
+}
+
 /// Processes of this machine that were started with a word among their arguments.
 fn processes(word: &str) -> usize {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();

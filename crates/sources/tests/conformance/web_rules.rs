@@ -294,3 +294,25 @@ async fn a_site_that_has_fallen_silent_is_not_asked_for_every_page_it_had() {
     let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err().to_string();
     assert!(error.contains("nothing counts as gone"), "{error}");
 }
+
+#[tokio::test]
+async fn a_trap_of_pages_that_ask_not_to_be_kept_ends_the_look_before_its_links_are_asked_for() {
+    let server = Server::start(|request| {
+        let path = request.path().trim_end_matches('/');
+        let links: String = (0..200).map(|n| format!("<a href='{path}/{n}'>x</a>")).collect();
+        Response::new(200, format!("<meta name=robots content=noindex>{links}")).with("content-type", "text/html")
+    })
+    .await;
+    let surroundings = Surroundings { hosts: vec![format!("127.0.0.1:{}", server.port)], ..Surroundings::default() };
+    let spec = WebSpec {
+        start: vec![server.url("/")],
+        delay_ms: 0,
+        pages_max: 50,
+        access: access(false),
+        ..WebSpec::default()
+    };
+    let source = open(&SourceSpec::Web(spec), &credentials(&[]), &surroundings);
+    let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
+    assert!(error.to_string().contains("pages_max"), "{error}");
+    assert!(server.asked().len() < 10, "{} addresses were asked for", server.asked().len());
+}

@@ -90,6 +90,9 @@ fn what_nobody_sees_is_in_no_chunk_and_no_chunk_reaches_across_it() {
             Format::ReStructuredText,
             "A\n=\n\nSeen.\n\n.. unseen\n   unseen\n\n   unseen\n\nSeen.\n\n..\n\n  Seen as well.\n",
         ),
+        (Format::AsciiDoc, "====\nseen\n// unseen\n\n////\nunseen\n////\n\n----\n// seen\n----\n====\n\nseen\n"),
+        (Format::AsciiDoc, "|===\n| seen\n// unseen\n| seen\n|===\n\n****\n////\nunseen\n****\n"),
+        (Format::AsciiDoc, "* seen\n+\n////\nunseen\n\nunseen\n////\n* seen\n+\n====\nseen\n// unseen\nseen\n====\n"),
         (Format::AsciiDoc, "Seen\n// unseen\nseen.\n\n* seen\n// unseen\n* seen\n\n////\nunseen\n\nunseen\n"),
     ] {
         let chunks = cut(format, text);
