@@ -62,6 +62,10 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct Writing(pub(crate) Caller);
 
+/// The same where the write needs an administrator.
+#[derive(Debug)]
+pub(crate) struct AdminWriting(pub(crate) Caller);
+
 /// A caller whose question is within its tenant's rate. Comes before the body in a handler's arguments.
 #[derive(Debug)]
 pub(crate) struct Asking(pub(crate) Caller);
@@ -71,6 +75,14 @@ impl FromRequestParts<App> for Writing {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         measured(parts, app, Right::Write, Rate::Writes).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for AdminWriting {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        measured(parts, app, Right::Admin, Rate::Writes).map(Self)
     }
 }
 

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::ENVELOPE_BYTES;
-use crate::http::admission::Writing;
+use crate::http::admission::{AdminWriting, Writing};
 use crate::http::jobs::{JobBody, job_answer};
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
@@ -192,12 +192,12 @@ pub(crate) struct PurgingBody {
     responses((status = 202, body = JobBody), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn purge(
     State(app): State<App>,
-    Writing(caller): Writing,
+    AdminWriting(caller): AdminWriting,
     Place(tenant): Place<String>,
     Body(body): Body<PurgingBody>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("document.purge_many");
-    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let purging = purging(body)?;
     let answer = move |job: &Job| job_answer(&tenant, job);
     let deed = caller.deed("document.purge_many", StatusCode::ACCEPTED, answer.clone());

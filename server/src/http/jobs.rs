@@ -60,9 +60,10 @@ pub(crate) struct RateBody {
 /// What a held job would do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ApprovalBody {
-    /// The plan, as its kind of job writes it.
-    #[schema(value_type = Object)]
-    plan: serde_json::Value,
+    /// The plan, as its kind of job writes it; absent for the operator, who does not see which documents there are.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<serde_json::Value>,
     /// The plan's SHA-256, which an approval names.
     digest: String,
 }
@@ -118,7 +119,7 @@ impl From<Job> for JobBody {
             failed_documents: job.failed_documents,
             id: job.id.to_string(),
             approval: job.approval.and_then(|Approval { plan, digest }| {
-                Some(ApprovalBody { plan: serde_json::from_str(&plan).ok()?, digest: wire::hex(&digest) })
+                Some(ApprovalBody { plan: Some(serde_json::from_str(&plan).ok()?), digest: wire::hex(&digest) })
             }),
             subject: job.subject,
             ordered_by: job.ordered_by,
@@ -129,6 +130,19 @@ impl From<Job> for JobBody {
             finished_at: job.finished_at.map(wire::time),
             error: job.error,
         }
+    }
+}
+
+impl JobBody {
+    /// The job as the caller may see it.
+    pub(crate) fn told(caller: &Caller, job: Job) -> Self {
+        let mut body = Self::from(job);
+        if let Some(approval) = &mut body.approval
+            && caller.credential.operate().is_ok()
+        {
+            approval.plan = None;
+        }
+        body
     }
 }
 
@@ -189,7 +203,7 @@ pub(crate) async fn list(
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
     let after = paging.after.as_deref().map(JobId::new).transpose()?;
     let page = app.catalog().jobs_after(&scope, after.as_ref(), paging.limit()?).await?;
-    Ok(Body(JobList { data: page.items.into_iter().map(JobBody::from).collect(), next: page.next }))
+    Ok(Body(JobList { data: page.items.into_iter().map(|job| JobBody::told(&caller, job)).collect(), next: page.next }))
 }
 
 /// Read a job.
@@ -202,7 +216,7 @@ pub(crate) async fn get(
 ) -> Result<Body<JobBody>, Problem> {
     caller.trail.doing("job.read");
     let (_, job) = find(&app, &caller, &tenant, &job).await?;
-    Ok(Body(job.into()))
+    Ok(Body(JobBody::told(&caller, job)))
 }
 
 /// List the documents that a job could not do, by their names.
@@ -216,6 +230,9 @@ pub(crate) async fn failures(
 ) -> Result<Body<FailureList>, Problem> {
     caller.trail.doing("job.failures");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;
+    if caller.credential.operate().is_ok() {
+        return Err(Problem::missing_right(Right::Admin.as_str()));
+    }
     let page = app.catalog().job_failures(&scope, &job.id, paging.after.as_deref(), paging.limit()?).await?;
     let failure = |JobFailure { document, reason }| FailureBody { document, reason };
     Ok(Body(FailureList { data: page.items.into_iter().map(failure).collect(), next: page.next }))
@@ -260,7 +277,7 @@ pub(crate) async fn events(
     caller.trail.doing("job.events");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;
     let place = app.streams().enter(scope.tenant()).ok_or_else(Problem::busy)?;
-    let stream = Sse::new(follow(app, scope, job.id, place)).keep_alive(KeepAlive::new());
+    let stream = Sse::new(follow(app, caller, scope, job.id, place)).keep_alive(KeepAlive::new());
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((headers, stream).into_response())
 }
@@ -299,16 +316,23 @@ impl Drop for Open {
 }
 
 /// The job's states, each once, until it is over, the tenant is gone or the service stops.
-fn follow(app: App, scope: Scope, id: JobId, place: Open) -> impl Stream<Item = Result<Event, Infallible>> {
+fn follow(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    id: JobId,
+    place: Open,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     struct Follow {
         app: App,
+        caller: Caller,
         scope: Scope,
         id: JobId,
         told: String,
         over: bool,
         _place: Open,
     }
-    let start = Follow { app, scope, id, told: String::new(), over: false, _place: place };
+    let start = Follow { app, caller, scope, id, told: String::new(), over: false, _place: place };
     futures::stream::unfold(start, async |mut follow| {
         loop {
             if follow.over || follow.app.stop().is_cancelled() {
@@ -317,7 +341,7 @@ fn follow(app: App, scope: Scope, id: JobId, place: Open) -> impl Stream<Item = 
             let job = follow.app.catalog().job(&follow.scope, &follow.id).await.ok().flatten()?;
             follow.over = job.state.is_over();
             let name = if follow.over { "done" } else { "progress" };
-            let text = serde_json::to_string(&JobBody::from(job)).ok()?;
+            let text = serde_json::to_string(&JobBody::told(&follow.caller, job)).ok()?;
             if text != follow.told {
                 follow.told.clone_from(&text);
                 return Some((Ok(Event::default().event(name).data(text)), follow));

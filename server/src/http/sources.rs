@@ -268,7 +268,7 @@ pub(crate) async fn create(
     Body(body): Body<NewSourceBody>,
 ) -> Result<(StatusCode, Body<SourceBody>), Problem> {
     caller.trail.doing("source.create");
-    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let name = SourceName::new(&body.name).map_err(|error| Problem::invalid(format!("`name`: {error}.")))?;
     let new = NewSource {
         spec: body.spec,
@@ -311,7 +311,7 @@ pub(crate) async fn get(
     Place((tenant, source)): Place<(String, String)>,
 ) -> Result<Body<SourceBody>, Problem> {
     caller.trail.doing("source.read");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = (caller.enter(&app, &tenant, Right::Admin).await?, named(&source)?);
     let row = app.catalog().source(&scope, &name).await?.ok_or_else(Problem::not_found)?;
     let counts = app.catalog().item_counts(&scope, &name).await?;
     let documents = counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect();
@@ -329,7 +329,7 @@ pub(crate) async fn change(
     Body(body): Body<SourceChangeBody>,
 ) -> Result<Body<SourceBody>, Problem> {
     caller.trail.doing("source.change");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     let change = SourceChange {
         spec: body.spec,
         prefix: body.prefix,
@@ -372,7 +372,7 @@ pub(crate) async fn delete(
     Params(deleting): Params<Deleting>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("source.delete");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     if deleting.documents == DocumentsThen::Delete {
         let answer = move |job: &Job| job_answer(&tenant, job);
         let deed = caller.deed("source.delete", StatusCode::ACCEPTED, answer.clone());
@@ -417,7 +417,7 @@ pub(crate) async fn sync(
     Params(syncing): Params<Syncing>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("source.sync.request");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Write).await?;
+    let (scope, name) = (caller.enter(&app, &tenant, Right::Write).await?, named(&source)?);
     let answer = move |job: &Job| job_answer(&tenant, job);
     let deed = caller.deed("source.sync.request", StatusCode::ACCEPTED, answer.clone());
     let asked = app.ingest().request_sync(&scope, &name, syncing.read == Reading::All, deed).await?;
@@ -474,7 +474,7 @@ pub(crate) async fn items(
     Params(asked): Params<InState>,
 ) -> Result<Body<ItemPage>, Problem> {
     caller.trail.doing("source.items");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     let state = ItemState::ALL.into_iter().find(|state| state.as_str() == asked.state).ok_or_else(|| {
         Problem::invalid("`state` is none of them; give failed, quarantined, skipped or ok.".to_owned())
     })?;
@@ -484,14 +484,17 @@ pub(crate) async fn items(
     Ok(Body(ItemPage { data: page.items.into_iter().map(ItemBody::from).collect(), next: page.next }))
 }
 
-pub(crate) async fn entered(
+/// Enters for what an administrator of the tenant does to a source, or learns of what it holds.
+pub(crate) async fn administered(
     app: &App,
     caller: &Caller,
     tenant: &str,
     source: &str,
-    right: Right,
 ) -> Result<(Scope, SourceName), Problem> {
-    let scope = caller.enter(app, tenant, right).await?;
-    let name = SourceName::new(source).map_err(|_| Problem::not_found())?;
-    Ok((scope, name))
+    let scope = caller.administer(app, tenant).await?;
+    Ok((scope, named(source)?))
+}
+
+fn named(source: &str) -> Result<SourceName, Problem> {
+    SourceName::new(source).map_err(|_| Problem::not_found())
 }
