@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::allowance::Allowances;
-use crate::http::jobs::Streams;
+use crate::http::job_events::Streams;
 use crate::http::once::UnderWay;
 use crate::oidc::Oidc;
 use crate::operator;

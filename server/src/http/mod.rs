@@ -19,6 +19,7 @@ pub(crate) mod generations;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod history;
+pub(crate) mod job_events;
 pub(crate) mod job_wishes;
 pub(crate) mod jobs;
 pub(crate) mod keys;
@@ -35,6 +36,7 @@ pub(crate) mod sources;
 pub(crate) mod submission;
 pub(crate) mod tenants;
 pub(crate) mod trail;
+pub(crate) mod turns;
 pub(crate) mod usage;
 pub(crate) mod wire;
 
@@ -120,7 +122,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(jobs::reindex))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
-        .routes(routes!(jobs::events))
+        .routes(routes!(job_events::events))
         .routes(routes!(jobs::failures))
         .routes(routes!(job_wishes::cancel))
         .routes(routes!(job_wishes::pause))
