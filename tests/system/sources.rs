@@ -209,6 +209,24 @@ async fn the_operator_reaches_no_document_through_sources_and_jobs() {
 }
 
 #[tokio::test]
+async fn a_guard_that_a_change_does_not_name_stays() {
+    let place = Place::new();
+    let server = place.start().await;
+    let admin = server.tenant("acme").await;
+    place.made(&admin).await;
+    let changed = async |body: Value| {
+        let change = admin.request(Method::PATCH, &admin.path("sources/papers")).json(&body);
+        let guards = admin.send(change).await.expect(200).json()["guards"].clone();
+        (guards["deletes_max_share"].clone(), guards["deletes_free"].clone(), guards["widening_max_readers"].clone())
+    };
+    let first = changed(json!({"guards": {"deletes_max_share": 0.5, "deletes_free": 3}})).await;
+    assert_eq!(first, (json!(0.5), json!(3), json!(100)));
+    assert_eq!(changed(json!({"guards": {"widening_max_readers": 7}})).await, (json!(0.5), json!(3), json!(7)));
+    assert_eq!(changed(json!({"guards": {"deletes_max_share": null}})).await, (Value::Null, json!(3), json!(7)));
+    assert_eq!(changed(json!({"state": "paused"})).await, (Value::Null, json!(3), json!(7)));
+}
+
+#[tokio::test]
 async fn a_sync_that_is_killed_goes_on_and_embeds_nothing_twice() {
     let place = Place::new();
     let server = place.start().await;

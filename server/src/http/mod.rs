@@ -17,6 +17,7 @@ pub(crate) mod filter;
 pub(crate) mod firewall;
 pub(crate) mod generations;
 pub(crate) mod groups;
+pub(crate) mod guards;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod job_events;

@@ -13,15 +13,16 @@ use catena_ingest::sync::description::{Guards, Place as SourcePlace, Schedule};
 use catena_ingest::sync::{LastSync, NewSource, SourceChange};
 use catena_sources::{Credentials, SourceSpec};
 use http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::door::Caller;
+use crate::http::guards::{GuardsBody, GuardsChangeBody};
 use crate::http::jobs::{JobBody, job_answer};
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body, Paging, Params, Place};
+use crate::http::wire::{self, Body, Paging, Params, Place, said};
 
 /// When a source is looked at by itself: one of the two.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
@@ -48,39 +49,6 @@ impl From<Schedule> for ScheduleBody {
             Schedule::EverySeconds(seconds) => Self::EveryS(seconds),
             Schedule::Cron(expression) => Self::Cron(expression),
         }
-    }
-}
-
-/// What a sync does not do before somebody approves it.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct GuardsBody {
-    /// The greatest share of the source's documents that one sync deletes by itself; null for no bound.
-    deletes_max_share: Option<f64>,
-    /// So many it deletes whatever their share is.
-    deletes_free: u64,
-    /// The most readers that one document gains by itself; becoming visible to everyone is always beyond it. Null for no
-    /// bound.
-    widening_max_readers: Option<u64>,
-}
-
-impl Default for GuardsBody {
-    fn default() -> Self {
-        Guards::default().into()
-    }
-}
-
-impl From<Guards> for GuardsBody {
-    fn from(guards: Guards) -> Self {
-        let Guards { deletes_max_share, deletes_free, widening_max_readers } = guards;
-        Self { deletes_max_share, deletes_free, widening_max_readers }
-    }
-}
-
-impl From<GuardsBody> for Guards {
-    fn from(body: GuardsBody) -> Self {
-        let GuardsBody { deletes_max_share, deletes_free, widening_max_readers } = body;
-        Self { deletes_max_share, deletes_free, widening_max_readers }
     }
 }
 
@@ -142,14 +110,9 @@ pub(crate) struct SourceChangeBody {
     #[schema(value_type = Option<ScheduleBody>)]
     schedule: Option<Option<ScheduleBody>>,
     #[serde(default)]
-    guards: Option<GuardsBody>,
+    guards: Option<GuardsChangeBody>,
     #[serde(default)]
     state: Option<StateBody>,
-}
-
-/// What is said to be nothing is another thing than what is not said.
-fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(from).map(Some)
 }
 
 /// What the last sync came to.
@@ -335,7 +298,7 @@ pub(crate) async fn change(
         prefix: body.prefix,
         credentials: body.credentials,
         schedule: body.schedule.map(|schedule| schedule.map(Schedule::from)),
-        guards: body.guards.map(Guards::from),
+        guards: body.guards.unwrap_or_default().into(),
         state: body.state.map(SourceState::from),
     };
     let draft = caller.trail.draft("source.change", StatusCode::OK);
