@@ -27,6 +27,7 @@ pub(crate) mod keys;
 pub(crate) mod labels;
 pub(crate) mod lexical;
 pub(crate) mod once;
+pub(crate) mod path_names;
 pub(crate) mod place;
 pub(crate) mod plans;
 pub(crate) mod problem;
@@ -140,9 +141,16 @@ fn described() -> OpenApiRouter<App> {
         .merge(documents)
 }
 
+/// The routes, and what `/openapi.json` says of them.
+fn routes_and_description() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let (routes, mut api) = described().split_for_parts();
+    path_names::describe(&mut api);
+    (routes, api)
+}
+
 /// The whole service as one router.
 pub(crate) fn router(app: App) -> Router {
-    let (routes, api) = described().split_for_parts();
+    let (routes, api) = routes_and_description();
     let description = axum::Json(api);
     let open = Router::new()
         .route("/healthz", axum::routing::get(health::alive))
