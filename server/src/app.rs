@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use catena_access::KeyHash;
 use catena_catalog::Catalog;
+use catena_domain::TenantId;
 use catena_embedding::{Embedder, Reranker, open_model};
 use catena_formats::Formats;
 use catena_index::Index;
@@ -20,8 +21,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::allowance::Allowances;
-use crate::http::jobs::Streams;
+use crate::http::batch;
+use crate::http::job_events::Streams;
 use crate::http::once::UnderWay;
+use crate::http::turns::Turns;
 use crate::oidc::Oidc;
 use crate::operator;
 use crate::room::Room;
@@ -52,6 +55,7 @@ struct Parts {
     under_way: UnderWay,
     allowances: Allowances,
     streams: Streams,
+    imports: Turns<TenantId>,
     metrics: PrometheusHandle,
     caught_up: AtomicBool,
     stop: CancellationToken,
@@ -88,6 +92,7 @@ impl App {
             under_way: UnderWay::default(),
             allowances: Allowances::new(),
             streams: Streams::default(),
+            imports: batch::turns(),
             metrics,
             caught_up: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -133,6 +138,11 @@ impl App {
 
     pub(crate) fn streams(&self) -> &Streams {
         &self.0.streams
+    }
+
+    /// The imports that are arriving.
+    pub(crate) fn imports(&self) -> &Turns<TenantId> {
+        &self.0.imports
     }
 
     pub(crate) fn metrics(&self) -> &PrometheusHandle {

@@ -243,3 +243,29 @@ async fn a_job_is_paused_resumed_and_followed_from_the_command_line() {
     let failures = command(&["job", "failures", id]).ended().await;
     assert!(failures.out.contains("line 2"), "{}", failures.text);
 }
+
+#[tokio::test]
+async fn one_tenants_imports_do_not_keep_those_of_others_from_arriving() {
+    let home = Home::new();
+    let server = home.serve().variable("CATENA_JOBS_AT_ONCE", 0).start().await;
+    let (acme, globex) = (server.tenant("acme").await, server.tenant("globex").await);
+    let mut slow = Vec::new();
+    for at in 0..4 {
+        let name = at.to_string();
+        let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", name.as_str())];
+        slow.push(acme.begin(&acme.path("documents:batch"), &headers[..1 + at % 2]).await);
+    }
+    let refused = wait::until("imports arrive", 20, || async {
+        let reply = batch(&acme, body(&[line(1)])).await;
+        (reply.status == 503).then_some(reply)
+    })
+    .await;
+    batch(&globex, body(&[line(1)])).await.expect(202);
+    let refused = refused.refused(503, "too-many-imports");
+    assert!(refused.detail().contains("of this tenant are arriving"), "{}", refused.detail());
+    drop(slow);
+    wait::until("an import of the same tenant is taken again", 20, || async {
+        (batch(&acme, body(&[line(1)])).await.status == 202).then_some(())
+    })
+    .await;
+}

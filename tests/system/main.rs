@@ -31,6 +31,8 @@ mod history;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod job_events;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod mcp;

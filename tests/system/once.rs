@@ -92,6 +92,23 @@ async fn another_request_under_the_same_key_is_refused_and_a_refusal_can_be_mend
 }
 
 #[tokio::test]
+async fn whoever_may_not_do_it_is_told_so_before_the_body_comes() {
+    let home = Home::new();
+    let server = home.start().await;
+    let admin = server.tenant("acme").await;
+    let reader = server.key("acme", &["read"], None, &[]).await;
+    let headers = [("idempotency-key", "k"), ("content-type", "application/x-ndjson")];
+    let before = leaves(&admin).await;
+    for path in ["documents:batch", "documents:purge", "reindex"] {
+        let answer = reader.begin(&reader.path(path), &headers).await.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{path}: {answer}");
+    }
+    let answer = admin.begin("/v1/tenants", &headers).await.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert_eq!(leaves(&admin).await, before + 5, "each refusal has its leaf, and so has the question for the head");
+}
+
+#[tokio::test]
 async fn a_request_that_is_still_at_work_is_not_begun_again() {
     let home = Home::new();
     let server = home.start().await;

@@ -168,6 +168,65 @@ async fn many_deletions_wait_for_somebody_who_approves_exactly_these() {
 }
 
 #[tokio::test]
+async fn the_operator_reaches_no_document_through_sources_and_jobs() {
+    let place = Place::new();
+    let server = place.start().await;
+    let admin = server.tenant("acme").await;
+    let operator = server.operator().in_tenant("acme");
+    (0..15).for_each(|at| place.write(&format!("{at:02}.md"), &paper(at)));
+    operator.post(&operator.path("sources"), &place.described()).await.refused(403, "missing-scope");
+    place.made(&admin).await;
+    sync(&admin).await;
+    (0..12).for_each(|at| fs::remove_file(place.folder.join(format!("{at:02}.md"))).expect("a file goes"));
+    let held = sync(&admin).await;
+    assert_eq!(held["state"], "held", "{held}");
+    let job = held["id"].as_str().expect("an id");
+
+    let source = operator.path("sources/papers");
+    let change = operator.request(Method::PATCH, &source).json(&json!({"state": "paused"}));
+    operator.send(change).await.refused(403, "missing-scope");
+    operator.delete(&source).await.refused(403, "missing-scope");
+    operator.delete(&format!("{source}?documents=delete")).await.refused(403, "missing-scope");
+    operator.get(&format!("{source}/items?state=ok")).await.refused(403, "missing-scope");
+    operator.get(&operator.path(&format!("jobs/{job}/failures"))).await.refused(403, "missing-scope");
+    for path in ["sources/papers/plan", "sources/papers/sync", "documents/papers%2F00.md/purge"] {
+        operator.post(&operator.path(path), &json!({})).await.refused(403, "missing-scope");
+    }
+    operator.post(&operator.path("documents:purge"), &json!({"source": "papers"})).await.refused(403, "missing-scope");
+    let approval = json!({"digest": held["approval"]["digest"]});
+    operator.post(&operator.path(&format!("jobs/{job}/approve")), &approval).await.refused(403, "missing-scope");
+
+    // What there is to run the house: the sources, and how jobs stand.
+    let shown = operator.get(&source).await.expect(200);
+    let told = operator.get(&operator.path(&format!("jobs/{job}"))).await.expect(200);
+    let listed = operator.get(&operator.path("jobs")).await.expect(200);
+    for reply in [&shown, &told, &listed] {
+        assert!(!reply.text().contains("papers/0"), "{}", reply.text());
+    }
+    assert_eq!(told.json()["approval"], json!({"digest": held["approval"]["digest"]}));
+    admin.post(&admin.path(&format!("jobs/{job}/approve")), &approval).await.expect(202);
+    assert_eq!(ended(&admin, job).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_guard_that_a_change_does_not_name_stays() {
+    let place = Place::new();
+    let server = place.start().await;
+    let admin = server.tenant("acme").await;
+    place.made(&admin).await;
+    let changed = async |body: Value| {
+        let change = admin.request(Method::PATCH, &admin.path("sources/papers")).json(&body);
+        let guards = admin.send(change).await.expect(200).json()["guards"].clone();
+        (guards["deletes_max_share"].clone(), guards["deletes_free"].clone(), guards["widening_max_readers"].clone())
+    };
+    let first = changed(json!({"guards": {"deletes_max_share": 0.5, "deletes_free": 3}})).await;
+    assert_eq!(first, (json!(0.5), json!(3), json!(100)));
+    assert_eq!(changed(json!({"guards": {"widening_max_readers": 7}})).await, (json!(0.5), json!(3), json!(7)));
+    assert_eq!(changed(json!({"guards": {"deletes_max_share": null}})).await, (Value::Null, json!(3), json!(7)));
+    assert_eq!(changed(json!({"state": "paused"})).await, (Value::Null, json!(3), json!(7)));
+}
+
+#[tokio::test]
 async fn a_sync_that_is_killed_goes_on_and_embeds_nothing_twice() {
     let place = Place::new();
     let server = place.start().await;

@@ -266,6 +266,27 @@ async fn rates_are_told_with_each_answer_and_one_tenants_exhaustion_is_nobody_el
 }
 
 #[tokio::test]
+async fn what_needs_an_administrator_is_measured_by_that_right() {
+    let home = Home::new();
+    let server = home.start().await;
+    let admin = server.tenant("acme").await;
+    admin.write("lamp.md", "The lamp is on the quay.").await;
+    quotas(&server, "acme", json!({"writes_per_minute": 2})).await;
+    let (writer, keeper) =
+        (server.key("acme", &["write"], None, &[]).await, server.key("acme", &["admin"], None, &[]).await);
+    let purge = json!({"ids": ["lamp.md"]});
+    for _ in 0..3 {
+        let refused = writer.post(&writer.path("documents:purge"), &purge).await.refused(403, "missing-scope");
+        assert_eq!(refused.header("ratelimit"), "", "who may not do it spends of what others need");
+    }
+    let tried = keeper.post(&keeper.path("firewall/try"), &json!({"secret": "flag"})).await.expect(200);
+    assert!(tried.header("ratelimit").starts_with("\"writes_per_minute\";r=1;"), "{tried:?}");
+    keeper.post(&keeper.path("documents:purge"), &purge).await.expect(202);
+    let refused = keeper.delete(&keeper.path("firewall/quarantine/lamp.md")).await.refused(429, "quota-exceeded");
+    assert_eq!(refused.json()["quota"], "writes_per_minute");
+}
+
+#[tokio::test]
 async fn the_command_line_takes_a_tenant_through_its_life() {
     let home = Home::new();
     let server = home.start().await;

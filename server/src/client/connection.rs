@@ -239,6 +239,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the refusal of this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     /// Whether the same request may do later.
     fn is_for_now(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)

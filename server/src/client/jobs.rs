@@ -16,6 +16,8 @@ use super::sse::Events;
 
 /// How often a stream of events that told nothing new is asked for again before giving up.
 const RECONNECTS: u32 = 10;
+/// The refusal of a stream of events that says to look oneself.
+const TOO_MANY_STREAMS: &str = "too-many-streams";
 /// The pause before each.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -291,6 +293,18 @@ pub(super) async fn follow(server: &Connection, at: &AtTenant, id: &str) -> anyh
         let told = follow.told.clone();
         let broken = match follow.stream().await {
             Ok(Some(job)) => break job,
+            Err(Broken::Perhaps(ClientError::Refused(refusal))) if refusal.is(TOO_MANY_STREAMS) => {
+                match follow.look().await {
+                    Ok(Some(job)) => break job,
+                    Ok(None) => {
+                        fruitless = 0;
+                        clock::pause(PAUSE).await;
+                        continue;
+                    }
+                    Err(Broken::Hopeless(error)) => return Err(error),
+                    Err(Broken::Perhaps(error)) => error,
+                }
+            }
             Ok(None) => ClientError::Odd { what: "the service ends the stream of events again and again".to_owned() },
             Err(Broken::Hopeless(error)) => return Err(error),
             Err(Broken::Perhaps(error)) => error,
@@ -369,6 +383,14 @@ impl Follow<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Shows how the job stands, where there is no stream. The job, once it is over.
+    async fn look(&mut self) -> Result<Option<Job>, Broken> {
+        let answer = self.server.send(self.server.tenant(Method::GET, &self.at.tenant, &["jobs", self.id])).await?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let job = self.show(text).map_err(Broken::Hopeless)?;
+        Ok(job.is_over().then_some(job))
     }
 
     fn show(&mut self, text: String) -> anyhow::Result<Job> {

@@ -382,13 +382,6 @@ async fn changed(set: Set) -> anyhow::Result<()> {
     let Set { name, description, pause, resume, unscheduled, no_credentials, at } = set;
     let mut body = description.body()?;
     let server = at.connect()?;
-    // A guard that is not named stays, so the others go along.
-    if let Some(Value::Object(guards)) = body.get("guards").cloned() {
-        let now: Value = server.send(server.tenant(Method::GET, &at.tenant, &["sources", &name])).await?.read()?;
-        let mut all = now["guards"].as_object().cloned().unwrap_or_default();
-        all.extend(guards);
-        body.insert("guards".to_owned(), Value::Object(all));
-    }
     for (said, field, value) in [
         (pause, "state", json!("paused")),
         (resume, "state", json!("active")),

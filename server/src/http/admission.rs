@@ -6,7 +6,7 @@
 
 use axum::extract::FromRequestParts;
 use catena_access::{Credential, Right};
-use catena_catalog::{Quotas, TenantState};
+use catena_catalog::{Quotas, Standing, TenantState};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -27,19 +27,33 @@ pub(crate) struct Admitted {
 
 /// Lets a request in whose key is right and whose tenant is served.
 pub(crate) async fn admit(app: &App, trail: &Trail, headers: &HeaderMap) -> Result<Admitted, Problem> {
-    let credential = door::authenticate(app, headers).await?;
-    let Some(tenant) = &credential.tenant else {
-        trail.presented(&credential);
+    let (credential, standing) = proven(app, headers).await?;
+    trail.presented(&credential);
+    let (Some(tenant), Some(standing)) = (&credential.tenant, standing) else {
         return Ok(Admitted { credential, quotas: Quotas::default(), place: None });
     };
-    let standing = app.catalog().standing(tenant).await?.filter(|standing| !standing.state.is_gone());
-    let standing = standing.ok_or_else(door::unknown_key)?;
-    trail.presented(&credential);
-    if standing.state == TenantState::Suspended {
-        return Err(Problem::suspended());
-    }
+    served(&standing)?;
     let place = app.allowances().enter(tenant, &standing.quotas).map_err(Problem::quota)?;
     Ok(Admitted { credential, quotas: standing.quotas, place })
+}
+
+/// Refuses what would not be let in now: for what goes on after its request was.
+pub(crate) async fn still(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    let (_, standing) = proven(app, headers).await?;
+    standing.as_ref().map_or(Ok(()), served)
+}
+
+/// Whose key it is, and how its tenant stands, which is there. An operator has none.
+async fn proven(app: &App, headers: &HeaderMap) -> Result<(Credential, Option<Standing>), Problem> {
+    let credential = door::authenticate(app, headers).await?;
+    let Some(tenant) = &credential.tenant else { return Ok((credential, None)) };
+    let standing = app.catalog().standing(tenant).await?.filter(|standing| !standing.state.is_gone());
+    let standing = standing.ok_or_else(door::unknown_key)?;
+    Ok((credential, Some(standing)))
+}
+
+fn served(standing: &Standing) -> Result<(), Problem> {
+    if standing.state == TenantState::Suspended { Err(Problem::suspended()) } else { Ok(()) }
 }
 
 impl Caller {
@@ -62,6 +76,10 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct Writing(pub(crate) Caller);
 
+/// The same where the write needs an administrator.
+#[derive(Debug)]
+pub(crate) struct AdminWriting(pub(crate) Caller);
+
 /// A caller whose question is within its tenant's rate. Comes before the body in a handler's arguments.
 #[derive(Debug)]
 pub(crate) struct Asking(pub(crate) Caller);
@@ -71,6 +89,14 @@ impl FromRequestParts<App> for Writing {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         measured(parts, app, Right::Write, Rate::Writes).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for AdminWriting {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        measured(parts, app, Right::Admin, Rate::Writes).map(Self)
     }
 }
 

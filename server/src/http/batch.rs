@@ -4,35 +4,72 @@
 //! document with its line's number, and the others go on; what is answered with 202 is durable. Does not: write any of
 //! it, which is the job's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body as Stream;
 use axum::extract::State;
 use catena_access::Right;
 use catena_catalog::Job;
-use catena_domain::{DocumentId, limits};
+use catena_domain::{DocumentId, TenantId, limits};
 use catena_ingest::{Import, ImportChange, Purging};
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::ENVELOPE_BYTES;
-use crate::http::admission::Writing;
+use crate::http::admission::{AdminWriting, Writing};
 use crate::http::jobs::{JobBody, job_answer};
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
 use crate::http::submission::submission;
+use crate::http::turns::{Full, Turn, Turns};
 use crate::http::wire::{Body, Place, bounded};
 
 /// Imports that are received at once; each may hold its whole body, compressed.
-static RECEIVING: Semaphore = Semaphore::const_new(4);
+const RECEIVED_AT_ONCE: usize = 8;
+/// Of these, imports of one tenant.
+const RECEIVED_PER_TENANT: usize = 2;
 /// How long an import may take to arrive.
 const RECEIVED_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// Longest line.
 const LINE_BYTES_MAX: usize = limits::DOCUMENT_BODY_BYTES_MAX + ENVELOPE_BYTES;
+
+/// Nobody receives anything yet.
+pub(crate) fn turns() -> Turns<TenantId> {
+    Turns::new(RECEIVED_PER_TENANT, RECEIVED_AT_ONCE)
+}
+
+/// A turn to receive an import, held until the job is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Receiving(#[expect(dead_code, reason = "held, not read")] Arc<Turn<TenantId>>);
+
+/// Takes a turn for the tenant.
+pub(crate) fn receiving(app: &App, tenant: &TenantId) -> Result<Receiving, Problem> {
+    let full = |full| {
+        let detail = match full {
+            Full::Own => format!(
+                "{RECEIVED_PER_TENANT} imports of this tenant are arriving, which is the most at once. Send this one when \
+                 one of them has arrived; several small imports are better sent as one."
+            ),
+            Full::All => format!(
+                "The service is receiving {RECEIVED_AT_ONCE} imports, which is the most at once for all its tenants. Send \
+                 this one again after some seconds."
+            ),
+        };
+        Problem::busy().saying(detail).named("too-many-imports", "Too many imports are arriving")
+    };
+    app.imports().take(tenant).map(|turn| Receiving(Arc::new(turn))).map_err(full)
+}
+
+/// What comes of receiving a body, if it comes in time.
+pub(crate) async fn in_time<T>(received: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let slow = |_| Problem::malformed("The body did not arrive within ten minutes. Send fewer documents at once.");
+    tokio::time::timeout(RECEIVED_WITHIN, received).await.map_err(slow)?
+}
 
 /// One line of an import.
 #[derive(Debug, Deserialize)]
@@ -58,13 +95,16 @@ pub(crate) async fn import(
     State(app): State<App>,
     Writing(caller): Writing,
     Place(tenant): Place<String>,
+    held: Option<Extension<Receiving>>,
     body: Stream,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("document.import");
     let scope = caller.enter(&app, &tenant, Right::Write).await?;
-    let _turn = RECEIVING.try_acquire().map_err(|_| Problem::busy())?;
-    let slow = |_| Problem::malformed("The body did not arrive within ten minutes. Send fewer documents at once.");
-    let import = tokio::time::timeout(RECEIVED_WITHIN, receive(body)).await.map_err(slow)??;
+    let _turn = match held {
+        Some(Extension(turn)) => turn,
+        None => receiving(&app, scope.tenant())?,
+    };
+    let import = in_time(receive(body)).await?;
     if import.lines() == 0 {
         return Err(Problem::invalid("The body holds no line. Send one JSON envelope with its `id` in each line."));
     }
@@ -192,12 +232,12 @@ pub(crate) struct PurgingBody {
     responses((status = 202, body = JobBody), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn purge(
     State(app): State<App>,
-    Writing(caller): Writing,
+    AdminWriting(caller): AdminWriting,
     Place(tenant): Place<String>,
     Body(body): Body<PurgingBody>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("document.purge_many");
-    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let purging = purging(body)?;
     let answer = move |job: &Job| job_answer(&tenant, job);
     let deed = caller.deed("document.purge_many", StatusCode::ACCEPTED, answer.clone());

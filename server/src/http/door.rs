@@ -154,6 +154,16 @@ impl Caller {
         self.enter_as(app, tenant, need, None).await
     }
 
+    /// Enters `tenant` as an administrator of it. An operator administers, but sees no document, not even that it is there.
+    pub(crate) async fn administer(&self, app: &App, tenant: &str) -> Result<Scope, Problem> {
+        let scope = self.enter(app, tenant, Right::Admin).await?;
+        if scope.principal().is_administrator() {
+            Ok(scope)
+        } else {
+            Err(Problem::missing_right(Right::Admin.as_str()))
+        }
+    }
+
     /// Enters `tenant` on behalf of somebody.
     pub(crate) async fn enter_as(
         &self,

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use catena_access::{Right, Scope};
 use catena_audit::Object;
 use catena_catalog::{DetectorTally, DocumentFindings, FoundSpan, PutOutcome, SuspectRow};
 use catena_domain::DocumentId;
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::admission::Writing;
+use crate::http::admission::AdminWriting;
 use crate::http::documents::{PutBody, Wait, put_answer};
 use crate::http::door::Caller;
 use crate::http::once::Answer;
@@ -99,12 +98,6 @@ impl PolicyBody {
     }
 }
 
-/// An administrator of the tenant. An operator administers, but sees no document, not even that it is there.
-async fn administrator(app: &App, caller: &Caller, tenant: &str) -> Result<Scope, Problem> {
-    let scope = caller.enter(app, tenant, Right::Admin).await?;
-    if scope.principal().is_administrator() { Ok(scope) } else { Err(Problem::missing_right(Right::Admin.as_str())) }
-}
-
 /// Read the tenant's firewall policy.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/firewall", tag = "firewall", operation_id = "get_firewall",
     responses((status = 200, body = PolicyBody), (status = 404, body = Problem)))]
@@ -114,7 +107,7 @@ pub(crate) async fn get(
     Place(tenant): Place<String>,
 ) -> Result<Body<PolicyBody>, Problem> {
     caller.trail.doing("firewall.read");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     Ok(Body(PolicyBody::of(app.ingest().firewall_policy(&scope).await?)))
 }
 
@@ -131,7 +124,7 @@ pub(crate) async fn put(
     Body(body): Body<PolicyBody>,
 ) -> Result<StatusCode, Problem> {
     caller.trail.doing("firewall.put");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let policy = serde_json::to_string(&body.parse()?).map_err(|_| Problem::internal())?;
     let draft = caller.trail.draft("firewall.put", StatusCode::NO_CONTENT);
     let written = app.catalog().put_firewall_policy(&scope, policy, draft).await?;
@@ -171,7 +164,7 @@ pub(crate) async fn list_detectors(
     Place(tenant): Place<String>,
 ) -> Result<Body<DetectorList>, Problem> {
     caller.trail.doing("firewall.detectors");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let policy = app.ingest().firewall_policy(&scope).await?;
     let tallies = app.catalog().detector_tallies(&scope).await?;
     let data = detectors().map(|detector| {
@@ -253,7 +246,7 @@ pub(crate) async fn findings(
     Params(paging): Params<Paging>,
 ) -> Result<Body<FindingsPage>, Problem> {
     caller.trail.doing("firewall.findings");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let after = paging.after.as_deref().map(DocumentId::new).transpose()?;
     let page = app.catalog().findings(&scope, after.as_ref(), paging.limit()?).await?;
     Ok(Body(FindingsPage { data: page.items.into_iter().map(FindingsItem::from).collect(), next: page.next }))
@@ -290,13 +283,13 @@ pub(crate) struct WouldPage {
     responses((status = 200, body = WouldPage), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn try_policy(
     State(app): State<App>,
-    Writing(caller): Writing,
+    AdminWriting(caller): AdminWriting,
     Place(tenant): Place<String>,
     Params(paging): Params<Paging>,
     Body(body): Body<PolicyBody>,
 ) -> Result<Body<WouldPage>, Problem> {
     caller.trail.doing("firewall.try");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let after = paging.after.as_deref().map(DocumentId::new).transpose()?;
     let page = app.ingest().would(&scope, &body.parse()?, after.as_ref(), paging.limit()?).await?;
     Ok(Body(WouldPage { data: page.items.into_iter().map(WouldItem::from).collect(), next: page.next }))
@@ -346,7 +339,7 @@ pub(crate) async fn suspects(
     Params(paging): Params<Paging>,
 ) -> Result<Body<SuspectPage>, Problem> {
     caller.trail.doing("firewall.quarantine");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let after = paging.after.as_deref().map(DocumentId::new).transpose()?;
     let page = app.catalog().suspects(&scope, after.as_ref(), paging.limit()?).await?;
     Ok(Body(SuspectPage { data: page.items.into_iter().map(SuspectItem::from).collect(), next: page.next }))
@@ -388,7 +381,7 @@ pub(crate) async fn suspect(
     Place((tenant, document)): Place<(String, String)>,
 ) -> Result<Body<SuspectBody>, Problem> {
     caller.trail.doing("quarantine.read");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
     let kept = app.ingest().kept_back(&scope, &id).await?.ok_or_else(Problem::not_found)?;
     let sha256 = Some(wire::hex(&kept.suspect.row.bytes_sha256));
@@ -406,12 +399,12 @@ pub(crate) async fn suspect(
         (status = 409, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn release(
     State(app): State<App>,
-    Writing(caller): Writing,
+    AdminWriting(caller): AdminWriting,
     Place((tenant, document)): Place<(String, String)>,
     Params(wait): Params<Wait>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("quarantine.release");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
     let freshness = wait.freshness()?;
     let deed = caller.deed("quarantine.release", StatusCode::OK, {
@@ -430,11 +423,11 @@ pub(crate) async fn release(
     operation_id = "reject_suspect", responses((status = 204), (status = 404, body = Problem)))]
 pub(crate) async fn reject(
     State(app): State<App>,
-    Writing(caller): Writing,
+    AdminWriting(caller): AdminWriting,
     Place((tenant, document)): Place<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.trail.doing("quarantine.reject");
-    let scope = administrator(&app, &caller, &tenant).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
     let draft = caller.trail.draft("quarantine.reject", StatusCode::NO_CONTENT);
     let written = app.catalog().reject(&scope, &id, draft).await?.ok_or_else(Problem::not_found)?;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::acl::AclBody;
-use crate::http::admission::Writing;
+use crate::http::admission::{AdminWriting, Writing};
 use crate::http::documents::{PutBody, Wait, put_answer};
 use crate::http::door::Caller;
 use crate::http::once::Answer;
@@ -157,13 +157,13 @@ fn purge_answer(id: &DocumentId, purged: &Purged) -> Answer {
         (status = 412, body = Problem)))]
 pub(crate) async fn purge(
     State(app): State<App>,
-    Writing(caller): Writing,
+    AdminWriting(caller): AdminWriting,
     Place((tenant, document)): Place<(String, String)>,
     Params(wait): Params<WaitDone>,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("document.purge");
-    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let id = DocumentId::new(&document).map_err(|_| Problem::not_found())?;
     let thoroughness = match wait.wait.as_deref() {
         None => Thoroughness::Begun,

@@ -1,7 +1,7 @@
 //! What is asked of a job: to stop, to rest, to go on, to do what it would do, to try again what failed.
 
 use axum::extract::State;
-use catena_access::Scope;
+use catena_access::{Right, Scope};
 use catena_catalog::{Job, Written};
 use http::StatusCode;
 use serde::Deserialize;
@@ -77,6 +77,10 @@ pub(crate) async fn approve(
     Body(body): Body<ApproveBody>,
 ) -> Answered {
     let (scope, job) = found(&app, &caller, &tenant, &job, "job.approve").await?;
+    // An operator does not see what there is to approve.
+    if caller.credential.operate().is_ok() {
+        return Err(Problem::missing_right(Right::Admin.as_str()));
+    }
     let digest = digest(&body.digest)?;
     let draft = caller.trail.draft("job.approve", StatusCode::ACCEPTED);
     let approved = app.catalog().approve_job(&scope, &job.id, digest, draft).await?;
@@ -130,7 +134,7 @@ async fn found(
 fn answered(caller: &Caller, written: Option<Written<Job>>) -> Answered {
     let written = written.ok_or_else(Problem::not_found)?;
     caller.trail.recorded(written.leaf);
-    Ok((StatusCode::ACCEPTED, Body(written.value.into())))
+    Ok((StatusCode::ACCEPTED, Body(JobBody::told(caller, written.value))))
 }
 
 /// Thirty-two bytes in hexadecimal digits.

@@ -1,19 +1,10 @@
 //! Background jobs and their progress, for a tenant's administrators.
 
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
 use catena_access::{Right, Scope};
 use catena_catalog::{Approval, Count, Job, JobFailure, Rate, Tally};
-use catena_domain::{JobId, TenantId};
-use catena_runtime::clock;
-use futures::Stream;
-use http::{StatusCode, header};
+use catena_domain::JobId;
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,11 +13,6 @@ use crate::http::door::Caller;
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
 use crate::http::wire::{self, Body, Paging, Params, Place};
-
-/// How often a stream of events looks at its job.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Streams of events that one tenant has open at once.
-const STREAMS_PER_TENANT: usize = 32;
 
 /// How much of something is done, of how much as far as known.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,9 +46,10 @@ pub(crate) struct RateBody {
 /// What a held job would do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ApprovalBody {
-    /// The plan, as its kind of job writes it.
-    #[schema(value_type = Object)]
-    plan: serde_json::Value,
+    /// The plan, as its kind of job writes it; absent for the operator, who does not see which documents there are.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<serde_json::Value>,
     /// The plan's SHA-256, which an approval names.
     digest: String,
 }
@@ -118,7 +105,7 @@ impl From<Job> for JobBody {
             failed_documents: job.failed_documents,
             id: job.id.to_string(),
             approval: job.approval.and_then(|Approval { plan, digest }| {
-                Some(ApprovalBody { plan: serde_json::from_str(&plan).ok()?, digest: wire::hex(&digest) })
+                Some(ApprovalBody { plan: Some(serde_json::from_str(&plan).ok()?), digest: wire::hex(&digest) })
             }),
             subject: job.subject,
             ordered_by: job.ordered_by,
@@ -129,6 +116,19 @@ impl From<Job> for JobBody {
             finished_at: job.finished_at.map(wire::time),
             error: job.error,
         }
+    }
+}
+
+impl JobBody {
+    /// The job as the caller may see it.
+    pub(crate) fn told(caller: &Caller, job: Job) -> Self {
+        let mut body = Self::from(job);
+        if let Some(approval) = &mut body.approval
+            && caller.credential.operate().is_ok()
+        {
+            approval.plan = None;
+        }
+        body
     }
 }
 
@@ -189,7 +189,7 @@ pub(crate) async fn list(
     let scope = caller.enter(&app, &tenant, Right::Admin).await?;
     let after = paging.after.as_deref().map(JobId::new).transpose()?;
     let page = app.catalog().jobs_after(&scope, after.as_ref(), paging.limit()?).await?;
-    Ok(Body(JobList { data: page.items.into_iter().map(JobBody::from).collect(), next: page.next }))
+    Ok(Body(JobList { data: page.items.into_iter().map(|job| JobBody::told(&caller, job)).collect(), next: page.next }))
 }
 
 /// Read a job.
@@ -202,7 +202,7 @@ pub(crate) async fn get(
 ) -> Result<Body<JobBody>, Problem> {
     caller.trail.doing("job.read");
     let (_, job) = find(&app, &caller, &tenant, &job).await?;
-    Ok(Body(job.into()))
+    Ok(Body(JobBody::told(&caller, job)))
 }
 
 /// List the documents that a job could not do, by their names.
@@ -216,13 +216,16 @@ pub(crate) async fn failures(
 ) -> Result<Body<FailureList>, Problem> {
     caller.trail.doing("job.failures");
     let (scope, job) = find(&app, &caller, &tenant, &job).await?;
+    if caller.credential.operate().is_ok() {
+        return Err(Problem::missing_right(Right::Admin.as_str()));
+    }
     let page = app.catalog().job_failures(&scope, &job.id, paging.after.as_deref(), paging.limit()?).await?;
     let failure = |JobFailure { document, reason }| FailureBody { document, reason };
     Ok(Body(FailureList { data: page.items.into_iter().map(failure).collect(), next: page.next }))
 }
 
 /// The job, for the tenant's administrators and for the key that asked for it.
-async fn find(app: &App, caller: &Caller, tenant: &str, job: &str) -> Result<(Scope, Job), Problem> {
+pub(crate) async fn find(app: &App, caller: &Caller, tenant: &str, job: &str) -> Result<(Scope, Job), Problem> {
     if caller.credential.rights.has(Right::Admin) || !caller.credential.rights.has(Right::Write) {
         return administered(app, caller, tenant, job).await;
     }
@@ -244,89 +247,4 @@ async fn named(app: &App, scope: Scope, job: &str) -> Result<(Scope, Job), Probl
     let id = JobId::new(job).map_err(|_| Problem::not_found())?;
     let job = app.catalog().job(&scope, &id).await?.ok_or_else(Problem::not_found)?;
     Ok((scope, job))
-}
-
-/// Follow a job: an event `progress` whenever it moves, and `done` at its end.
-///
-/// The stream ends when the service stops: ask for it again then. A tenant has a bounded number of them.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/jobs/{job}/events", tag = "jobs", operation_id = "job_events",
-    responses((status = 200, content_type = "text/event-stream", body = JobBody), (status = 404, body = Problem),
-        (status = 503, body = Problem)))]
-pub(crate) async fn events(
-    State(app): State<App>,
-    caller: Caller,
-    Place((tenant, job)): Place<(String, String)>,
-) -> Result<Response, Problem> {
-    caller.trail.doing("job.events");
-    let (scope, job) = find(&app, &caller, &tenant, &job).await?;
-    let place = app.streams().enter(scope.tenant()).ok_or_else(Problem::busy)?;
-    let stream = Sse::new(follow(app, scope, job.id, place)).keep_alive(KeepAlive::new());
-    let headers = [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((headers, stream).into_response())
-}
-
-/// The streams that are open, by tenant.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Streams(Arc<Mutex<HashMap<TenantId, usize>>>);
-
-/// One of them, as long as it is held.
-struct Open {
-    streams: Streams,
-    tenant: TenantId,
-}
-
-impl Streams {
-    fn enter(&self, tenant: &TenantId) -> Option<Open> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_tenant = open.entry(tenant.clone()).or_default();
-        if *of_tenant >= STREAMS_PER_TENANT {
-            return None;
-        }
-        *of_tenant += 1;
-        Some(Open { streams: self.clone(), tenant: tenant.clone() })
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = open.get(&self.tenant).map_or(0, |of_tenant| of_tenant.saturating_sub(1));
-        match left {
-            0 => open.remove(&self.tenant),
-            left => open.insert(self.tenant.clone(), left),
-        };
-    }
-}
-
-/// The job's states, each once, until it is over, the tenant is gone or the service stops.
-fn follow(app: App, scope: Scope, id: JobId, place: Open) -> impl Stream<Item = Result<Event, Infallible>> {
-    struct Follow {
-        app: App,
-        scope: Scope,
-        id: JobId,
-        told: String,
-        over: bool,
-        _place: Open,
-    }
-    let start = Follow { app, scope, id, told: String::new(), over: false, _place: place };
-    futures::stream::unfold(start, async |mut follow| {
-        loop {
-            if follow.over || follow.app.stop().is_cancelled() {
-                return None;
-            }
-            let job = follow.app.catalog().job(&follow.scope, &follow.id).await.ok().flatten()?;
-            follow.over = job.state.is_over();
-            let name = if follow.over { "done" } else { "progress" };
-            let text = serde_json::to_string(&JobBody::from(job)).ok()?;
-            if text != follow.told {
-                follow.told.clone_from(&text);
-                return Some((Ok(Event::default().event(name).data(text)), follow));
-            }
-            let stop = follow.app.stop().clone();
-            tokio::select! {
-                () = stop.cancelled() => return None,
-                () = clock::pause(LOOK_AGAIN) => {}
-            }
-        }
-    })
 }

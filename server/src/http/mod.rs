@@ -17,14 +17,17 @@ pub(crate) mod filter;
 pub(crate) mod firewall;
 pub(crate) mod generations;
 pub(crate) mod groups;
+pub(crate) mod guards;
 pub(crate) mod health;
 pub(crate) mod history;
+pub(crate) mod job_events;
 pub(crate) mod job_wishes;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod labels;
 pub(crate) mod lexical;
 pub(crate) mod once;
+pub(crate) mod path_names;
 pub(crate) mod place;
 pub(crate) mod plans;
 pub(crate) mod problem;
@@ -35,6 +38,7 @@ pub(crate) mod sources;
 pub(crate) mod submission;
 pub(crate) mod tenants;
 pub(crate) mod trail;
+pub(crate) mod turns;
 pub(crate) mod usage;
 pub(crate) mod wire;
 
@@ -120,7 +124,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(jobs::reindex))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
-        .routes(routes!(jobs::events))
+        .routes(routes!(job_events::events))
         .routes(routes!(jobs::failures))
         .routes(routes!(job_wishes::cancel))
         .routes(routes!(job_wishes::pause))
@@ -137,9 +141,16 @@ fn described() -> OpenApiRouter<App> {
         .merge(documents)
 }
 
+/// The routes, and what `/openapi.json` says of them.
+fn routes_and_description() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let (routes, mut api) = described().split_for_parts();
+    path_names::describe(&mut api);
+    (routes, api)
+}
+
 /// The whole service as one router.
 pub(crate) fn router(app: App) -> Router {
-    let (routes, api) = described().split_for_parts();
+    let (routes, api) = routes_and_description();
     let description = axum::Json(api);
     let open = Router::new()
         .route("/healthz", axum::routing::get(health::alive))

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
+use crate::http::batch;
 use crate::http::door::Caller;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::wire::Place;
@@ -188,13 +189,17 @@ async fn once(app: &App, route: &Kept, value: &HeaderValue, request: Request, ne
     let caller = Caller::of(&parts)?;
     caller.trail.doing(route.action);
     let key = parse(value)?;
-    let (most, read_max) = if route.path == BATCH {
-        (limits::IMPORT_BODY_BYTES_MAX, limits::IMPORT_BODY_BYTES_MAX + ENVELOPE_BYTES)
-    } else {
-        (limits::DOCUMENT_FILE_BYTES_MAX, DOCUMENT_REQUEST_BYTES)
+    let entered = entered(app, &caller, route, &mut parts).await?;
+    let body = match &entered {
+        Some(tenant) if route.path == BATCH => {
+            // Held until the answer, by this request and by the handler.
+            parts.extensions.insert(batch::receiving(app, tenant)?);
+            let (most, read_max) = (limits::IMPORT_BODY_BYTES_MAX, limits::IMPORT_BODY_BYTES_MAX + ENVELOPE_BYTES);
+            batch::in_time(read(body, most, read_max)).await?
+        }
+        _ => read(body, limits::DOCUMENT_FILE_BYTES_MAX, DOCUMENT_REQUEST_BYTES).await?,
     };
-    let body = to_bytes(body, read_max).await.map_err(|_| Problem::too_large(most))?;
-    let Some(tenant) = entered(app, &caller, route, &mut parts, &body).await? else {
+    let Some(tenant) = entered.or_else(|| new_tenant(&body)) else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
     let named = Named { key, request_sha256: fingerprint(&parts, &body) };
@@ -216,23 +221,27 @@ async fn once(app: &App, route: &Kept, value: &HeaderValue, request: Request, ne
     }
 }
 
-/// The tenant whose answers these are, if the caller may do here what the route does. None when the body names none.
-async fn entered(
-    app: &App,
-    caller: &Caller,
-    route: &Kept,
-    parts: &mut Parts,
-    body: &Bytes,
-) -> Result<Option<TenantId>, Problem> {
+async fn read(body: Body, most: usize, read_max: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, read_max).await.map_err(|_| Problem::too_large(most))
+}
+
+/// The tenant that a body names which is to make one, if it names one.
+fn new_tenant(body: &Bytes) -> Option<TenantId> {
+    #[derive(Deserialize)]
+    struct NewTenant {
+        id: String,
+    }
+    let NewTenant { id } = serde_json::from_slice(body).ok()?;
+    TenantId::new(&id).ok()
+}
+
+/// The tenant whose answers these are, if the caller may do here what the route does; known before the body is read. None
+/// where the body is what names it.
+async fn entered(app: &App, caller: &Caller, route: &Kept, parts: &mut Parts) -> Result<Option<TenantId>, Problem> {
     use axum::extract::FromRequestParts as _;
     if route.right == Right::Operator {
-        #[derive(Deserialize)]
-        struct NewTenant {
-            id: String,
-        }
         caller.operate()?;
-        let named = serde_json::from_slice(body).ok().and_then(|NewTenant { id }| TenantId::new(&id).ok());
-        return Ok(named);
+        return Ok(None);
     }
     let Place(names) = Place::<std::collections::HashMap<String, String>>::from_request_parts(parts, app).await?;
     let tenant = names.get("tenant").map(String::as_str).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! What a sync would do, on the wire.
 
 use axum::extract::State;
-use catena_access::Right;
 use catena_domain::DocumentId;
 use catena_ingest::sync::{Estimate, Listed, Plan, PlannedWidening, Wider};
 use serde::Serialize;
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::door::Caller;
 use crate::http::problem::Problem;
-use crate::http::sources::entered;
+use crate::http::sources::administered;
 use crate::http::wire::{Body, Place};
 
 /// Moves and quarantines that are listed.
@@ -160,7 +159,7 @@ pub(crate) async fn plan(
     Place((tenant, source)): Place<(String, String)>,
 ) -> Result<Body<PlanBody>, Problem> {
     caller.trail.doing("source.plan");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     let plan = app.ingest().plan_source(&scope, &name).await?.ok_or_else(Problem::not_found)?;
     Ok(Body(plan.into()))
 }

@@ -83,6 +83,11 @@ impl Problem {
         Self { kind: format!("urn:catena:problem:{code}"), code, title, ..self }
     }
 
+    /// The same problem in other words.
+    pub(crate) fn saying(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
     /// The same problem, of which it is known when it will be over.
     pub(crate) fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after_s: Some(seconds), ..self }

@@ -13,15 +13,16 @@ use catena_ingest::sync::description::{Guards, Place as SourcePlace, Schedule};
 use catena_ingest::sync::{LastSync, NewSource, SourceChange};
 use catena_sources::{Credentials, SourceSpec};
 use http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::door::Caller;
+use crate::http::guards::{GuardsBody, GuardsChangeBody};
 use crate::http::jobs::{JobBody, job_answer};
 use crate::http::once::Answer;
 use crate::http::problem::Problem;
-use crate::http::wire::{self, Body, Paging, Params, Place};
+use crate::http::wire::{self, Body, Paging, Params, Place, said};
 
 /// When a source is looked at by itself: one of the two.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
@@ -48,39 +49,6 @@ impl From<Schedule> for ScheduleBody {
             Schedule::EverySeconds(seconds) => Self::EveryS(seconds),
             Schedule::Cron(expression) => Self::Cron(expression),
         }
-    }
-}
-
-/// What a sync does not do before somebody approves it.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct GuardsBody {
-    /// The greatest share of the source's documents that one sync deletes by itself; null for no bound.
-    deletes_max_share: Option<f64>,
-    /// So many it deletes whatever their share is.
-    deletes_free: u64,
-    /// The most readers that one document gains by itself; becoming visible to everyone is always beyond it. Null for no
-    /// bound.
-    widening_max_readers: Option<u64>,
-}
-
-impl Default for GuardsBody {
-    fn default() -> Self {
-        Guards::default().into()
-    }
-}
-
-impl From<Guards> for GuardsBody {
-    fn from(guards: Guards) -> Self {
-        let Guards { deletes_max_share, deletes_free, widening_max_readers } = guards;
-        Self { deletes_max_share, deletes_free, widening_max_readers }
-    }
-}
-
-impl From<GuardsBody> for Guards {
-    fn from(body: GuardsBody) -> Self {
-        let GuardsBody { deletes_max_share, deletes_free, widening_max_readers } = body;
-        Self { deletes_max_share, deletes_free, widening_max_readers }
     }
 }
 
@@ -142,14 +110,9 @@ pub(crate) struct SourceChangeBody {
     #[schema(value_type = Option<ScheduleBody>)]
     schedule: Option<Option<ScheduleBody>>,
     #[serde(default)]
-    guards: Option<GuardsBody>,
+    guards: Option<GuardsChangeBody>,
     #[serde(default)]
     state: Option<StateBody>,
-}
-
-/// What is said to be nothing is another thing than what is not said.
-fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(from).map(Some)
 }
 
 /// What the last sync came to.
@@ -268,7 +231,7 @@ pub(crate) async fn create(
     Body(body): Body<NewSourceBody>,
 ) -> Result<(StatusCode, Body<SourceBody>), Problem> {
     caller.trail.doing("source.create");
-    let scope = caller.enter(&app, &tenant, Right::Admin).await?;
+    let scope = caller.administer(&app, &tenant).await?;
     let name = SourceName::new(&body.name).map_err(|error| Problem::invalid(format!("`name`: {error}.")))?;
     let new = NewSource {
         spec: body.spec,
@@ -311,7 +274,7 @@ pub(crate) async fn get(
     Place((tenant, source)): Place<(String, String)>,
 ) -> Result<Body<SourceBody>, Problem> {
     caller.trail.doing("source.read");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = (caller.enter(&app, &tenant, Right::Admin).await?, named(&source)?);
     let row = app.catalog().source(&scope, &name).await?.ok_or_else(Problem::not_found)?;
     let counts = app.catalog().item_counts(&scope, &name).await?;
     let documents = counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect();
@@ -329,13 +292,13 @@ pub(crate) async fn change(
     Body(body): Body<SourceChangeBody>,
 ) -> Result<Body<SourceBody>, Problem> {
     caller.trail.doing("source.change");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     let change = SourceChange {
         spec: body.spec,
         prefix: body.prefix,
         credentials: body.credentials,
         schedule: body.schedule.map(|schedule| schedule.map(Schedule::from)),
-        guards: body.guards.map(Guards::from),
+        guards: body.guards.unwrap_or_default().into(),
         state: body.state.map(SourceState::from),
     };
     let draft = caller.trail.draft("source.change", StatusCode::OK);
@@ -372,7 +335,7 @@ pub(crate) async fn delete(
     Params(deleting): Params<Deleting>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("source.delete");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     if deleting.documents == DocumentsThen::Delete {
         let answer = move |job: &Job| job_answer(&tenant, job);
         let deed = caller.deed("source.delete", StatusCode::ACCEPTED, answer.clone());
@@ -417,7 +380,7 @@ pub(crate) async fn sync(
     Params(syncing): Params<Syncing>,
 ) -> Result<Answer, Problem> {
     caller.trail.doing("source.sync.request");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Write).await?;
+    let (scope, name) = (caller.enter(&app, &tenant, Right::Write).await?, named(&source)?);
     let answer = move |job: &Job| job_answer(&tenant, job);
     let deed = caller.deed("source.sync.request", StatusCode::ACCEPTED, answer.clone());
     let asked = app.ingest().request_sync(&scope, &name, syncing.read == Reading::All, deed).await?;
@@ -474,7 +437,7 @@ pub(crate) async fn items(
     Params(asked): Params<InState>,
 ) -> Result<Body<ItemPage>, Problem> {
     caller.trail.doing("source.items");
-    let (scope, name) = entered(&app, &caller, &tenant, &source, Right::Admin).await?;
+    let (scope, name) = administered(&app, &caller, &tenant, &source).await?;
     let state = ItemState::ALL.into_iter().find(|state| state.as_str() == asked.state).ok_or_else(|| {
         Problem::invalid("`state` is none of them; give failed, quarantined, skipped or ok.".to_owned())
     })?;
@@ -484,14 +447,17 @@ pub(crate) async fn items(
     Ok(Body(ItemPage { data: page.items.into_iter().map(ItemBody::from).collect(), next: page.next }))
 }
 
-pub(crate) async fn entered(
+/// Enters for what an administrator of the tenant does to a source, or learns of what it holds.
+pub(crate) async fn administered(
     app: &App,
     caller: &Caller,
     tenant: &str,
     source: &str,
-    right: Right,
 ) -> Result<(Scope, SourceName), Problem> {
-    let scope = caller.enter(app, tenant, right).await?;
-    let name = SourceName::new(source).map_err(|_| Problem::not_found())?;
-    Ok((scope, name))
+    let scope = caller.administer(app, tenant).await?;
+    Ok((scope, named(source)?))
+}
+
+fn named(source: &str) -> Result<SourceName, Problem> {
+    SourceName::new(source).map_err(|_| Problem::not_found())
 }

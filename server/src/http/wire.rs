@@ -8,7 +8,7 @@ use catena_domain::{Timestamp, limits};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
@@ -67,6 +67,11 @@ pub(crate) fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> 
     DateTime::parse_from_rfc3339(text)
         .map(|at| Timestamp(at.with_timezone(&Utc).timestamp_micros()))
         .map_err(|_| Problem::invalid(format!("`{field}` is not a time; write it like 2026-05-04T10:00:00Z.")))
+}
+
+/// What is said to be nothing is another thing than what is not said.
+pub(crate) fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
 }
 
 /// A text of bounded length out of a request.

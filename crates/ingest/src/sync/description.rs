@@ -153,6 +153,40 @@ impl Default for Guards {
     }
 }
 
+/// What changes about guards; what is not named stays. `Some(None)` is no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GuardsChange {
+    /// See [`Guards::deletes_max_share`].
+    pub deletes_max_share: Option<Option<f64>>,
+    /// See [`Guards::deletes_free`].
+    pub deletes_free: Option<u64>,
+    /// See [`Guards::widening_max_readers`].
+    pub widening_max_readers: Option<Option<u64>>,
+}
+
+impl From<Guards> for GuardsChange {
+    fn from(guards: Guards) -> Self {
+        let Guards { deletes_max_share, deletes_free, widening_max_readers } = guards;
+        Self {
+            deletes_max_share: Some(deletes_max_share),
+            deletes_free: Some(deletes_free),
+            widening_max_readers: Some(widening_max_readers),
+        }
+    }
+}
+
+impl GuardsChange {
+    /// The guards that come of these.
+    #[must_use]
+    pub fn of(self, before: Guards) -> Guards {
+        Guards {
+            deletes_max_share: self.deletes_max_share.unwrap_or(before.deletes_max_share),
+            deletes_free: self.deletes_free.unwrap_or(before.deletes_free),
+            widening_max_readers: self.widening_max_readers.unwrap_or(before.widening_max_readers),
+        }
+    }
+}
+
 impl Guards {
     /// Refuses a share that is none.
     pub fn check(&self) -> Result<(), IngestError> {

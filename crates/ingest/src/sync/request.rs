@@ -14,7 +14,7 @@ use catena_domain::{SourceName, TenantId, Timestamp};
 use catena_runtime::clock;
 use catena_sources::{Credentials, Source, SourceSpec, Surroundings};
 
-use super::description::{Guards, Place, Schedule};
+use super::description::{Guards, GuardsChange, Place, Schedule};
 use super::mirrors::mirror;
 use super::{Opener, Order, seal};
 use crate::{Ingest, IngestError};
@@ -48,7 +48,7 @@ pub struct SourceChange {
     /// When it is looked at by itself; `Some(None)` for never.
     pub schedule: Option<Option<Schedule>>,
     /// What waits for approval.
-    pub guards: Option<Guards>,
+    pub guards: GuardsChange,
     /// Whether it is looked at by itself.
     pub state: Option<SourceState>,
 }
@@ -158,7 +158,7 @@ impl Ingest {
             Some(schedule) => schedule,
             None => before.schedule.as_deref().map(Schedule::read).transpose()?,
         };
-        let guards = change.guards.map_or_else(|| Guards::read(&before.guards), Ok)?;
+        let guards = change.guards.of(Guards::read(&before.guards)?);
         let state = change.state.unwrap_or(before.state);
         let description = describe(&place, credentials, schedule.as_ref(), guards, state)?;
         Ok(self.0.catalog.describe_source(scope, name, description, deed).await?)

@@ -292,7 +292,7 @@ async fn the_guard_counts_readers_through_groups_and_knows_when_it_cannot() {
     world.group("few", &["ann", "bob"]).await;
     world.group("outer", &["group:few", "eve"]).await;
     let guards = Guards { widening_max_readers: Some(2), ..Guards::default() };
-    let change = SourceChange { guards: Some(guards), ..SourceChange::default() };
+    let change = SourceChange { guards: guards.into(), ..SourceChange::default() };
     world.life.ingest.change_source(&writer(), &world.name, change, draft()).await.unwrap().unwrap();
     for (before, after, is_held) in [
         (&["user:ann"][..], &["group:outer"][..], false),

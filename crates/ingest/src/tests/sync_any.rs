@@ -159,7 +159,7 @@ fn any_story(memory: fn() -> Memory) {
             runtime.block_on(async {
                 let world = World::of(memory()).await;
                 let guards = Guards { widening_max_readers: None, ..Guards::default() };
-                let change = SourceChange { guards: Some(guards), ..SourceChange::default() };
+                let change = SourceChange { guards: guards.into(), ..SourceChange::default() };
                 world.life.ingest.change_source(&writer(), &world.name, change, draft()).await.unwrap().unwrap();
                 play(&world, &acts).await;
             });
