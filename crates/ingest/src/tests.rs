@@ -6,6 +6,7 @@ mod history;
 mod jobs;
 mod sync;
 mod sync_any;
+mod sync_guards;
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -18,6 +18,8 @@ pub(crate) struct ToRead {
     pub(crate) id: DocumentId,
     pub(crate) item: Item,
     pub(crate) known: Option<SourceItem>,
+    /// The access list that somebody approved for it.
+    pub(crate) approved: Option<Acl>,
 }
 
 /// A document of which only who may see it changed.
@@ -79,7 +81,7 @@ pub(crate) fn compare(mut known: BTreeMap<DocumentId, SourceItem>, look: &Look, 
             Some(known) if how == Thoroughness::Changed && known.tag == item.tag && !known.tag.is_empty() => {
                 unread(&mut work, known, item);
             }
-            known => work.read.push(ToRead { id: id.clone(), item: item.clone(), known }),
+            known => work.read.push(ToRead { id: id.clone(), item: item.clone(), known, approved: None }),
         }
     }
     if matches!(how, Thoroughness::Only(_)) || look.ended.is_none() {

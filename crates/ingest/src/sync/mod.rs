@@ -72,13 +72,6 @@ pub(crate) struct Order {
     pub(crate) remove: bool,
 }
 
-/// Whether guards hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Allowed {
-    WithinGuards,
-    Everything,
-}
-
 /// One sync at work.
 pub(crate) struct Syncing<'a> {
     ingest: &'a Ingest,
@@ -90,7 +83,6 @@ pub(crate) struct Syncing<'a> {
     source: &'a dyn Source,
     order: Order,
     guard: Guard<'a>,
-    allowed: Allowed,
     leaving: Leaving,
     memory: Semaphore,
     look: u64,
@@ -125,7 +117,6 @@ pub(crate) async fn run(
         source: source.as_ref(),
         order,
         guard: Guard::new(&ingest.0.catalog, scope, guards),
-        allowed: Allowed::WithinGuards,
         leaving: Leaving::default(),
         memory: Semaphore::new(KIB_IN_FLIGHT as usize),
         look,
@@ -169,8 +160,10 @@ impl Syncing<'_> {
             if approved != Some(held::digest(&plan)) {
                 return Err(Interrupted::Held { plan });
             }
-            self.allowed = Allowed::Everything;
-            self.apply_held(held, &look).await?;
+            let again = self.apply_held(held, &look).await?;
+            if !again.is_empty() {
+                return Err(Interrupted::Held { plan: again.plan(&self.name) });
+            }
         }
         self.end(&look).await
     }
