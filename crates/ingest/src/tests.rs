@@ -7,6 +7,7 @@ mod jobs;
 mod sync;
 mod sync_any;
 mod sync_guards;
+mod sync_whole;
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -15,7 +15,7 @@ use super::compare::{ToRead, ToRestate, Work};
 use super::held::Held;
 use super::look::Look;
 use super::one::{Again, Became, Done};
-use super::{AT_ONCE, Syncing, known};
+use super::{AT_ONCE, Syncing, known_beside};
 use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError};
 
@@ -183,7 +183,7 @@ pub(super) async fn remove(
     progress: &Progress<'_>,
     name: &SourceName,
 ) -> Result<(), Interrupted> {
-    let ids: Vec<DocumentId> = known(ingest, scope, name).await?.into_keys().collect();
+    let ids: Vec<DocumentId> = known_beside(ingest, scope, name, true).await?.into_keys().collect();
     let mut totals = super::Totals { documents: (0, ids.len() as u64), ..super::Totals::default() };
     let mut said = Stopwatch::start();
     let catalog = &ingest.0.catalog;
