@@ -6,6 +6,8 @@ mod history;
 mod jobs;
 mod sync;
 mod sync_any;
+mod sync_guards;
+mod sync_whole;
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -101,6 +101,22 @@ impl Decider {
         (!(self.from_documents && may_speak)).then(|| self.decide(id, Said::default()).0)
     }
 
+    /// What is added to a document's tag, so that it is read again when a rule says something else of it which no listing
+    /// shows: attributes, and who may read it where the document may say that itself.
+    pub(crate) fn mark(&self, id: &str, speaks: Speaks) -> String {
+        let Some(rule) = self.rules.decide(id) else { return String::new() };
+        let is_listed = self.listed(id, speaks).is_some();
+        if is_listed && rule.attributes.is_empty() {
+            return String::new();
+        }
+        let mut said = String::new();
+        if let Some(lists) = rule.acl.lists().filter(|_| !is_listed) {
+            said += &format!("{:?} {:?} {:?}", lists.allow(), lists.deny(), lists.label());
+        }
+        said += &format!("{:?}", rule.attributes);
+        format!("+{}", &blake3::hash(said.as_bytes()).to_hex()[..16])
+    }
+
     /// Who may read a document that says this of itself, and what is said of it.
     pub(crate) fn decide(&self, id: &str, said: Said) -> (Access, Attributes) {
         let rule = self.rules.decide(id);

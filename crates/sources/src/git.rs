@@ -26,7 +26,7 @@ use futures::stream::BoxStream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use crate::access::{Decider, FILE as RULES, Said, has_front_matter, rules, said_in};
+use crate::access::{Decider, FILE as RULES, Said, Speaks, has_front_matter, rules, said_in};
 use crate::credentials::Credentials;
 use crate::error::SourceError;
 use crate::events::{self, Emit};
@@ -338,7 +338,8 @@ impl Repository {
                 )));
             }
         };
-        if known_tag == Some(name.as_str()) {
+        let tag = name + &at.decider.mark(id, Speaks::InFrontMatter);
+        if known_tag == Some(tag.as_str()) {
             return Ok(Fetch::Unchanged);
         }
         if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
@@ -356,7 +357,7 @@ impl Repository {
             attributes,
             access,
         };
-        Ok(Fetch::Document { fetched, tag: name })
+        Ok(Fetch::Document { fetched, tag })
     }
 
     /// How git is called for what is in the mirror already.

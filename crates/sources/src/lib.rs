@@ -44,7 +44,8 @@ pub struct Cursor(pub String);
 pub struct Item {
     /// The document's id in the tenant, below the source's prefix: a path, a URL's path, an object's key.
     pub id: DocumentId,
-    /// What changes when the bytes change, and is cheap to learn: an etag, a blob's hash, time and size.
+    /// What changes when the bytes change, or what is said beside them and stands in no listing, and is cheap to learn: an
+    /// etag, a blob's hash, time and size.
     pub tag: String,
     /// Its length, where the listing says it.
     pub bytes: Option<u64>,

@@ -1,7 +1,8 @@
 //! A bucket of an object store as a source.
 //!
 //! A document's id is its key below the description's prefix. Its tag is the store's etag, and, where objects may say
-//! themselves who may read them, the time of their last change too, since metadata change without an etag.
+//! themselves who may read them, the time of their last change too, since metadata change without an etag. What a rule says
+//! of it and no listing shows is in its tag as well.
 //!
 //! Promises: a listing that breaks off or finds nothing at all is an error; what a store says in an error is not repeated
 //! but for its code, since it may hold signatures. Does not: write, or look at older versions of objects.
@@ -99,7 +100,7 @@ impl Bucket {
                 Ok(id) => {
                     let access = decider.listed(id.as_str(), self.speaks());
                     let item = Item {
-                        tag: self.tag(&meta),
+                        tag: self.tag(&meta) + &decider.mark(id.as_str(), self.speaks()),
                         bytes: Some(meta.size),
                         modified_at: Some(time(meta.last_modified)),
                         moved_from: None,
@@ -192,8 +193,10 @@ impl Bucket {
             Some(decider) => decider,
             None => self.decide_anew().await?,
         };
+        let mark = decider.mark(id, self.speaks());
+        let known_tag = known_tag.and_then(|known| known.strip_suffix(mark.as_str()));
         // Where metadata count, an unchanged etag does not say that nothing has changed.
-        let etag = known_tag.filter(|tag| self.speaks() == Speaks::Never && tag.contains('"'));
+        let etag = known_tag.filter(|tag| self.speaks() == Speaks::Never && tag.ends_with('"'));
         let options = GetOptions { if_none_match: etag.map(ToOwned::to_owned), ..GetOptions::default() };
         let found = match self.store.get_opts(&self.path(id)?, options).await {
             Ok(found) => found,
@@ -218,7 +221,7 @@ impl Bucket {
         let (access, attributes) = decider.decide(id, said);
         let uri = Some(format!("{}{id}", self.place));
         let fetched = Fetched { bytes, content_type, title: None, uri, modified_at, attributes, access };
-        Ok(Fetch::Document { fetched, tag })
+        Ok(Fetch::Document { fetched, tag: tag + &mark })
     }
 
     /// What an object says of itself: its metadata, or its front matter where those are silent.

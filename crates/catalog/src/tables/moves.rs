@@ -120,7 +120,8 @@ fn scope_of<'a>(tenant: &'a catena_domain::TenantId, moved: &'a Move) -> OfSourc
     (tenant, &moved.source)
 }
 
-/// What is known of a document in its source goes with it, or goes away.
+/// What is known of a document in its source goes with it, or goes away. It is read at its new place whatever its tag is,
+/// since others may see it there.
 async fn rename_item(
     connection: &mut crate::store::Connection,
     (tenant, source): OfSource<'_>,
@@ -128,11 +129,13 @@ async fn rename_item(
     to: Option<&DocumentId>,
 ) -> Result<()> {
     let statement = match to {
-        Some(to) => sql("UPDATE source_items SET document = $4 WHERE tenant = $1 AND source = $2 AND document = $3")
-            .bind(tenant.as_str())
-            .bind(source.as_str())
-            .bind(from.as_str())
-            .bind(to.as_str()),
+        Some(to) => {
+            sql("UPDATE source_items SET document = $4, tag = '' WHERE tenant = $1 AND source = $2 AND document = $3")
+                .bind(tenant.as_str())
+                .bind(source.as_str())
+                .bind(from.as_str())
+                .bind(to.as_str())
+        }
         None => sql("DELETE FROM source_items WHERE tenant = $1 AND source = $2 AND document = $3")
             .bind(tenant.as_str())
             .bind(source.as_str())

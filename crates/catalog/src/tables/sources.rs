@@ -279,6 +279,31 @@ impl Catalog {
         rows.iter().map(item_of).collect()
     }
 
+    /// Live documents that a source wrote, after `after`, whose bytes nothing says here, as when whoever wrote them was
+    /// killed before it could write that down; some thousands at once.
+    pub async fn unnoted_items(
+        &self,
+        scope: &Scope,
+        name: &SourceName,
+        after: Option<&DocumentId>,
+    ) -> Result<Vec<SourceItem>> {
+        let mut tx = self.store.read(scope).await?;
+        let rows = sql("SELECT d.document, v.bytes_sha256, a.entries FROM documents d
+             JOIN acls a ON a.tenant = d.tenant AND a.acl = d.acl
+             JOIN versions v ON v.tenant = d.tenant AND v.doc = d.doc AND v.version = d.version
+             WHERE d.tenant = $1 AND d.source = $2 AND d.document > $3 AND d.live = 1 AND NOT EXISTS (
+                 SELECT 1 FROM source_items i WHERE i.tenant = d.tenant AND i.source = d.source
+                     AND i.document = d.document AND i.bytes_sha256 IS NOT NULL)
+             ORDER BY d.document LIMIT $4")
+        .bind(scope.tenant().as_str())
+        .bind(name.as_str())
+        .bind(after.map_or("", DocumentId::as_str))
+        .bind(ITEMS_PER_READ)
+        .fetch_all(&mut tx)
+        .await?;
+        rows.iter().map(unnoted).collect()
+    }
+
     /// The documents of a source in one state, after `after`, in the order of their ids.
     pub async fn items_in(
         &self,
@@ -314,6 +339,20 @@ impl Catalog {
         .await?;
         rows.iter().map(|row| Ok((state_of(&row.text("state")?)?, row.u64("count")?))).collect()
     }
+}
+
+/// A document of which nothing is known but what it is here.
+fn unnoted(row: &Row) -> Result<SourceItem> {
+    let acl = row.acl("entries")?;
+    Ok(SourceItem {
+        id: row.name("document")?,
+        tag: String::new(),
+        bytes_sha256: Some(row.hash("bytes_sha256")?),
+        said_sha256: None,
+        acl: acl.lists().is_some().then_some(acl),
+        state: ItemState::Ok,
+        reason: None,
+    })
 }
 
 fn gone(name: &SourceName) -> CatalogError {

@@ -3,7 +3,8 @@
 //!
 //! Promises: what is redacted is in nothing that comes after this, also not as a hash of the bytes that held it; what is
 //! kept back goes to the catalog's quarantine and nowhere else; bytes that somebody released are not kept back again.
-//! Does not: look at a document's id, at names in access lists, or at the names of attributes.
+//! Does not: look at a document's id, at names in access lists, or at the names of attributes; or reach what a sync knows
+//! of a source's items, which is a hash of the bytes as the source holds them.
 
 use std::sync::Arc;
 

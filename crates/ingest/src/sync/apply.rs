@@ -15,7 +15,7 @@ use super::compare::{ToRead, ToRestate, Work};
 use super::held::Held;
 use super::look::Look;
 use super::one::{Again, Became, Done};
-use super::{AT_ONCE, Syncing, known};
+use super::{AT_ONCE, Syncing, known_beside};
 use crate::progress::{Interrupted, Progress};
 use crate::{Ingest, IngestError};
 
@@ -84,7 +84,7 @@ impl Syncing<'_> {
         let work = pieces.into_iter().map(|piece| -> BoxFuture<'_, Result<Done, IngestError>> {
             match piece {
                 Piece::Read(to_read) => Box::pin(self.read_one(*to_read)),
-                Piece::Restate(to_restate) => Box::pin(self.restate_one(*to_restate)),
+                Piece::Restate(to_restate) => Box::pin(self.restate_one(*to_restate, None)),
             }
         });
         let mut work = futures::stream::iter(work).buffer_unordered(AT_ONCE);
@@ -154,8 +154,8 @@ impl Syncing<'_> {
         Ok(self.flush().await?)
     }
 
-    /// Does what was held and is approved now.
-    pub(super) async fn apply_held(&self, held: Held, look: &Look) -> Result<(), Interrupted> {
+    /// Does what was held and is approved now, and says what is held all the same: a list that is another one since.
+    pub(super) async fn apply_held(&self, held: Held, look: &Look) -> Result<Held, Interrupted> {
         {
             let mut totals = self.totals.lock().await;
             totals.withheld = 0;
@@ -166,10 +166,13 @@ impl Syncing<'_> {
             let Some(item) = look.found.get(&withheld.id).cloned() else { continue };
             // Read whatever its tag says, because a listing need not say who may see it.
             let known = note.map(|note| SourceItem { tag: String::new(), ..note });
-            pieces.push(Piece::Read(Box::new(ToRead { id: withheld.id, item, known })));
+            let to_read = ToRead { id: withheld.id, item, known, approved: Some(withheld.acl) };
+            pieces.push(Piece::Read(Box::new(to_read)));
         }
-        self.apply_pieces(pieces).await?;
-        self.delete(held.deletes).await
+        let mut again = self.apply_pieces(pieces).await?;
+        self.delete(held.deletes).await?;
+        again.sort();
+        Ok(again)
     }
 }
 
@@ -180,7 +183,7 @@ pub(super) async fn remove(
     progress: &Progress<'_>,
     name: &SourceName,
 ) -> Result<(), Interrupted> {
-    let ids: Vec<DocumentId> = known(ingest, scope, name).await?.into_keys().collect();
+    let ids: Vec<DocumentId> = known_beside(ingest, scope, name, true).await?.into_keys().collect();
     let mut totals = super::Totals { documents: (0, ids.len() as u64), ..super::Totals::default() };
     let mut said = Stopwatch::start();
     let catalog = &ingest.0.catalog;

@@ -11,6 +11,7 @@ use catena_domain::DocumentId;
 use catena_sources::{Access, Item};
 
 use super::look::Look;
+use crate::pipeline::screen::KEPT_BACK;
 
 /// A document that is to be read, with what is known of it.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct ToRead {
     pub(crate) id: DocumentId,
     pub(crate) item: Item,
     pub(crate) known: Option<SourceItem>,
+    /// The access list that somebody approved for it.
+    pub(crate) approved: Option<Acl>,
 }
 
 /// A document of which only who may see it changed.
@@ -79,7 +82,7 @@ pub(crate) fn compare(mut known: BTreeMap<DocumentId, SourceItem>, look: &Look, 
             Some(known) if how == Thoroughness::Changed && known.tag == item.tag && !known.tag.is_empty() => {
                 unread(&mut work, known, item);
             }
-            known => work.read.push(ToRead { id: id.clone(), item: item.clone(), known }),
+            known => work.read.push(ToRead { id: id.clone(), item: item.clone(), known, approved: None }),
         }
     }
     if matches!(how, Thoroughness::Only(_)) || look.ended.is_none() {
@@ -100,6 +103,12 @@ fn unread(work: &mut Work, known: SourceItem, item: &Item) {
     match &item.access {
         // A document that could not be read has nothing whose access list could change.
         Some(access) if known.bytes_sha256.is_some() && !is_as_known(&known, access) => {
+            // What waits in the firewall's quarantine waits with its list, so it is handed in again with the new one.
+            if known.reason.as_deref() == Some(KEPT_BACK) {
+                let (id, item, known) = (known.id.clone(), item.clone(), Some(known));
+                work.read.push(ToRead { id, item, known, approved: None });
+                return;
+            }
             work.restate.push(ToRestate { known, access: access.clone() });
         }
         _ => work.unchanged += 1,

@@ -45,13 +45,16 @@ impl<'a> Guard<'a> {
         Self { catalog, scope, bound: guards.widening_max_readers, remembered: Mutex::default() }
     }
 
-    /// Whether `after` in place of `before` is beyond the bound.
+    /// Whether `after` in place of `before` is beyond the bound. How much wider it is, is said as of what holds until
+    /// somebody decides, so that the look after an approval says the same.
     pub(crate) async fn beyond(&self, before: &Acl, after: &Acl) -> Result<Option<Wider>, IngestError> {
         let Some(bound) = self.bound else { return Ok(None) };
-        Ok(self.wider(before, after).await?.filter(|wider| match wider {
+        let wider = self.wider(before, after).await?.filter(|wider| match wider {
             Wider::Readers(gained) => *gained > bound,
             Wider::Everyone | Wider::UnknownGroup | Wider::Clearance => true,
-        }))
+        });
+        let Some(wider) = wider else { return Ok(None) };
+        Ok(Some(self.wider(&meanwhile(before, after), after).await?.unwrap_or(wider)))
     }
 
     /// How much wider `after` is than `before`, if at all.
@@ -75,7 +78,7 @@ impl<'a> Guard<'a> {
         // A list that is unknown admits nobody.
         let nobody = Lists::default();
         let (before, Some(after)) = (before.lists().unwrap_or(&nobody), after.lists()) else { return Ok(None) };
-        if admits_everyone(after) && !admits_everyone(before) {
+        if opens_to_everyone(before, after) {
             return Ok(Some(Wider::Everyone));
         }
         if let Some(label) = before.label()
@@ -84,12 +87,12 @@ impl<'a> Guard<'a> {
         {
             return Ok(Some(Wider::Clearance));
         }
+        let denied = after.deny().iter().filter(|entry| always(entry) || before.deny().contains(*entry));
         let (had, has) = if admits_everyone(before) {
             // Whoever was refused by name and is not any more.
-            (Acl::default(), list(before.deny().iter(), after.deny().iter()))
+            (Acl::default(), list(before.deny().iter(), denied))
         } else {
             let had = before.allow().iter().filter(|entry| always(entry) || after.allow().contains(*entry));
-            let denied = after.deny().iter().filter(|entry| always(entry) || before.deny().contains(*entry));
             (list(had, before.deny().iter()), list(after.allow().iter(), denied))
         };
         let (Some(had), Some(has)) = (had.lists(), has.lists()) else { return Ok(None) };
@@ -110,9 +113,24 @@ fn list<'e>(allow: impl Iterator<Item = &'e AclEntry>, deny: impl Iterator<Item 
     Acl::of(allow.cloned().collect(), deny.cloned().collect(), None).unwrap_or_default()
 }
 
+/// The entries of a side that name everyone.
+fn of_everyone(side: &BTreeSet<AclEntry>) -> impl Iterator<Item = &AclEntry> {
+    side.iter().filter(|entry| entry.who == Who::Everyone)
+}
+
+/// Whether everyone is admitted, at every moment.
 fn admits_everyone(lists: &Lists) -> bool {
-    let names = |side: &BTreeSet<AclEntry>| side.iter().any(|entry| entry.who == Who::Everyone);
-    names(lists.allow()) && !names(lists.deny())
+    of_everyone(lists.allow()).any(always) && of_everyone(lists.deny()).next().is_none()
+}
+
+/// Whether there may be a moment at which `after` admits everyone and `before` does not.
+fn opens_to_everyone(before: &Lists, after: &Lists) -> bool {
+    let covers = |side: &BTreeSet<AclEntry>, entry: &AclEntry| side.contains(entry) || of_everyone(side).any(always);
+    if of_everyone(after.allow()).next().is_none() || of_everyone(after.deny()).any(always) {
+        return false;
+    }
+    let is_longer = of_everyone(after.allow()).any(|entry| !covers(before.allow(), entry));
+    is_longer || of_everyone(before.deny()).any(|entry| !covers(after.deny(), entry))
 }
 
 /// Whether `label` asks for more than `than` does.
@@ -126,16 +144,19 @@ fn is_above(labels: &[Label], label: Option<&Label>, than: &Label) -> bool {
     }
 }
 
-/// What holds while a wider list waits for approval: those whom both lists admit, less those whom either refuses.
+/// What holds while a wider list waits for approval: those whom both lists admit, less those whom either refuses. The
+/// label stays, and where the other list has another one nobody sees it until it is decided.
 pub(crate) fn meanwhile(before: &Acl, after: &Acl) -> Acl {
     let (Some(before), Some(after)) = (before.lists(), after.lists()) else { return Acl::default() };
-    let deny: BTreeSet<AclEntry> = before.deny().union(after.deny()).cloned().collect();
+    let label = || before.label().cloned();
+    let nobody = || Acl::of(Vec::new(), Vec::new(), label()).unwrap_or_default();
     if before.label() != after.label() {
-        return Acl::default();
+        return nobody();
     }
+    let deny: BTreeSet<AclEntry> = before.deny().union(after.deny()).cloned().collect();
     let allow = before.allow().intersection(after.allow()).cloned().collect();
     // Two lists of denials together may be longer than one may be; then nobody sees it until it is decided.
-    Acl::of(allow, deny.into_iter().collect(), before.label().cloned()).unwrap_or_default()
+    Acl::of(allow, deny.into_iter().collect(), label()).unwrap_or_else(|_| nobody())
 }
 
 /// An access list as a plan shows it.
@@ -166,7 +187,8 @@ mod tests {
         assert_eq!(meanwhile(&Acl::unknown("403"), &after), Acl::default());
         let secret = Label::new("secret").unwrap();
         let labelled = Acl::of(vec![AclEntry::from(Who::Everyone)], vec![], Some(secret)).unwrap();
-        assert_eq!(meanwhile(&labelled, &acl(&["everyone"], &[])), Acl::default());
+        let nobody = Acl::of(vec![], vec![], labelled.lists().unwrap().label().cloned()).unwrap();
+        assert_eq!(meanwhile(&labelled, &acl(&["everyone"], &[])), nobody, "the label is forgotten");
     }
 
     #[test]

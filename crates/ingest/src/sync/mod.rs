@@ -73,13 +73,6 @@ pub(crate) struct Order {
     pub(crate) remove: bool,
 }
 
-/// Whether guards hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Allowed {
-    WithinGuards,
-    Everything,
-}
-
 /// One sync at work.
 pub(crate) struct Syncing<'a> {
     ingest: &'a Ingest,
@@ -91,7 +84,6 @@ pub(crate) struct Syncing<'a> {
     source: &'a dyn Source,
     order: Order,
     guard: Guard<'a>,
-    allowed: Allowed,
     leaving: Leaving,
     memory: Semaphore,
     look: u64,
@@ -126,7 +118,6 @@ pub(crate) async fn run(
         source: source.as_ref(),
         order,
         guard: Guard::new(&ingest.0.catalog, scope, guards),
-        allowed: Allowed::WithinGuards,
         leaving: Leaving::default(),
         memory: Semaphore::new(KIB_IN_FLIGHT as usize),
         look,
@@ -153,7 +144,7 @@ impl Syncing<'_> {
         self.progress.report(&self.totals.lock().await.tally(), "looking at the source").await?;
         let since = cursor.filter(|_| !self.order.again && self.order.only.is_none());
         let look = look::gather(self.source, &self.place, since).await;
-        let known = known(self.ingest, self.scope, &self.name).await?;
+        let known = known_beside(self.ingest, self.scope, &self.name, look.saw_everything()).await?;
         let thoroughness = match &self.order.only {
             Some(ids) => Thoroughness::Only(ids),
             None if self.order.again => Thoroughness::All,
@@ -170,8 +161,10 @@ impl Syncing<'_> {
             if approved != Some(held::digest(&plan)) {
                 return Err(Interrupted::Held { plan });
             }
-            self.allowed = Allowed::Everything;
-            self.apply_held(held, &look).await?;
+            let again = self.apply_held(held, &look).await?;
+            if !again.is_empty() {
+                return Err(Interrupted::Held { plan: again.plan(&self.name) });
+            }
         }
         self.end(&look).await
     }
@@ -254,4 +247,26 @@ async fn known(
         after = Some(last.id.clone());
         known.extend(items.into_iter().map(|item| (item.id.clone(), item)));
     }
+}
+
+/// The same, with the documents that were written and not noted. Where a look did not see everything they stay unknown:
+/// it cannot say that they are gone.
+async fn known_beside(
+    ingest: &Ingest,
+    scope: &Scope,
+    name: &SourceName,
+    saw_everything: bool,
+) -> Result<BTreeMap<DocumentId, SourceItem>, IngestError> {
+    let mut known = known(ingest, scope, name).await?;
+    let mut after = None;
+    while saw_everything {
+        let items = ingest.0.catalog.unnoted_items(scope, name, after.as_ref()).await?;
+        let Some(last) = items.last() else { break };
+        after = Some(last.id.clone());
+        for item in items {
+            let is = known.entry(item.id.clone()).or_insert_with(|| item.clone());
+            (is.bytes_sha256, is.acl) = (item.bytes_sha256, is.acl.take().or(item.acl));
+        }
+    }
+    Ok(known)
 }

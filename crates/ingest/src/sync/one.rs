@@ -9,15 +9,15 @@ use std::sync::{Mutex, PoisonError};
 
 use catena_access::Acl;
 use catena_audit::Object;
-use catena_catalog::{Amount, CatalogError, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem};
+use catena_catalog::{Amount, Change, CurrentVersion, Expect, ItemState, Move, Restated, SourceItem};
 use catena_domain::{DocumentId, ErrorKind};
 use catena_sources::{Access, Fetch, Fetched, Item, SourceError};
 use catena_text::Format;
 use sha2::{Digest as _, Sha256};
 
+use super::Syncing;
 use super::compare::{ToRead, ToRestate, is_as_known};
 use super::guard::{Wider, meanwhile};
-use super::{Allowed, Syncing};
 use crate::pipeline::screen::{KEPT_BACK, Rules};
 use crate::{Freshness, IngestError, Put, Submission, recipe};
 
@@ -42,7 +42,10 @@ pub(crate) enum Became {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
+    /// The source is away.
     Likely,
+    /// What stands in its way here may go: another document of its id, a limit that is reached.
+    OnceThereIsRoom,
     Unlikely,
 }
 
@@ -75,7 +78,7 @@ impl Done {
     /// One that could not be done: what was known of it stays, but for the reason.
     fn failed(to_read: &ToRead, reason: String, again: Again) -> Self {
         let tag = match again {
-            Again::Likely => String::new(),
+            Again::Likely | Again::OnceThereIsRoom => String::new(),
             Again::Unlikely => to_read.item.tag.clone(),
         };
         let note = match to_read.known.clone() {
@@ -159,7 +162,9 @@ impl Syncing<'_> {
         match self.source.fetch(&to_read.item, known_tag).await {
             Ok(Fetch::Gone) => Ok(Done::of(&to_read.id, Became::Vanished, None)),
             Ok(Fetch::Unchanged) => match (to_read.known.clone(), to_read.item.access.clone()) {
-                (Some(known), Some(access)) => self.restate_one(ToRestate { known, access }).await,
+                (Some(known), Some(access)) => {
+                    self.restate_one(ToRestate { known, access }, to_read.approved.as_ref()).await
+                }
                 _ => Ok(Done::of(&to_read.id, Became::Unchanged, None)),
             },
             Ok(Fetch::Document { fetched, tag }) => self.write_one(&to_read, fetched, tag).await,
@@ -178,14 +183,17 @@ impl Syncing<'_> {
         let access = to_read.item.access.clone().unwrap_or_else(|| fetched.access.clone());
         let (state, reason, acl, stated) = decided(access, to_read.known.as_ref());
         let wanted = Wanted { to_read, fetched, format, tag, sha, said, state, reason, acl, stated };
-        if let Some(done) = self.moved_here(&wanted).await? {
-            return Ok(done);
-        }
-        self.settle(&wanted, to_read.known.clone()).await
+        let Some(from) = self.moved_here(&wanted).await? else {
+            return self.settle(wanted, to_read.known.clone()).await;
+        };
+        let known = SourceItem { id: to_read.id.clone(), tag: String::new(), ..from.clone() };
+        let mut done = self.settle(wanted, Some(known)).await?;
+        done.moved_from = Some(from.id);
+        Ok(done)
     }
 
-    /// A new document with the bytes of one that is gone is that one, at another place.
-    async fn moved_here(&self, wanted: &Wanted<'_>) -> Result<Option<Done>, IngestError> {
+    /// A new document with the bytes of one that is gone is that one, at another place: what is known of it there.
+    async fn moved_here(&self, wanted: &Wanted<'_>) -> Result<Option<SourceItem>, IngestError> {
         let id = &wanted.to_read.id;
         if wanted.to_read.known.as_ref().is_some_and(|known| known.bytes_sha256.is_some()) {
             return Ok(None);
@@ -195,10 +203,7 @@ impl Syncing<'_> {
             self.leaving.put_back(from);
             return Ok(None);
         }
-        let known = SourceItem { id: id.clone(), tag: String::new(), ..from.clone() };
-        let mut done = self.settle(wanted, Some(known)).await?;
-        done.moved_from = Some(from.id);
-        Ok(Some(done))
+        Ok(Some(from))
     }
 
     /// Moves a document; false where that cannot be, so that it is deleted here and written there.
@@ -212,29 +217,30 @@ impl Syncing<'_> {
         Ok(written.is_some())
     }
 
-    async fn settle(&self, wanted: &Wanted<'_>, known: Option<SourceItem>) -> Result<Done, IngestError> {
+    async fn settle(&self, mut wanted: Wanted<'_>, known: Option<SourceItem>) -> Result<Done, IngestError> {
         let id = &wanted.to_read.id;
         let current = self.ingest.0.catalog.current(self.scope, id).await?;
         if let Some(current) = &current
             && let Some(reason) = self.owned_by_others(current)
         {
-            return Ok(Done::failed(wanted.to_read, reason, Again::Likely));
+            return Ok(Done::failed(wanted.to_read, reason, Again::OnceThereIsRoom));
         }
-        if let Some(current) = &current {
-            // Of a document that this source wrote and nothing is known of any more, the list that holds is what counts.
-            let known = known.clone().unwrap_or_else(|| as_it_is(id, current));
-            if let Some(before) = known.acl.clone()
-                && let Some(wider) = self.beyond(&before, &wanted.acl).await?
-            {
-                let withheld = Withheld { id: id.clone(), wider, acl: wanted.acl.clone() };
-                return self.withhold(&known, &before, withheld).await;
-            }
+        let before = current.as_ref().and_then(|current| before(known.as_ref(), current));
+        if let (Some(current), Some(before)) = (&current, &before)
+            && let Some(wider) = self.beyond(before, &wanted.acl, wanted.to_read.approved.as_ref()).await?
+        {
+            let known = known.unwrap_or_else(|| as_it_is(id, current));
+            let withheld = Withheld { id: id.clone(), wider, acl: wanted.acl.clone() };
+            return self.withhold(&known, before, withheld).await;
         }
-        match self.put_or_restate(wanted, known.as_ref(), current).await {
+        if wanted.stated.is_none() {
+            wanted.stated = before;
+        }
+        match self.put_or_restate(&wanted, known.as_ref(), current).await {
             Ok(done) => Ok(done),
-            Err(error) if is_of_the_document(&error) => {
+            Err(error) if error.is_of_one_document() => {
                 let again = match error.kind() {
-                    ErrorKind::Conflict => Again::Likely,
+                    ErrorKind::Conflict | ErrorKind::Busy => Again::OnceThereIsRoom,
                     _ => Again::Unlikely,
                 };
                 Ok(Done::failed(wanted.to_read, error.told(), again))
@@ -359,7 +365,11 @@ impl Syncing<'_> {
     }
 
     /// Gives a document the access list that its source states now, without fetching it.
-    pub(crate) async fn restate_one(&self, ToRestate { known, access }: ToRestate) -> Result<Done, IngestError> {
+    pub(crate) async fn restate_one(
+        &self,
+        ToRestate { known, access }: ToRestate,
+        approved: Option<&Acl>,
+    ) -> Result<Done, IngestError> {
         let id = known.id.clone();
         if is_as_known(&known, &access) {
             return Ok(Done::of(&id, Became::Unchanged, None));
@@ -372,22 +382,24 @@ impl Syncing<'_> {
             return Ok(Done::of(&id, Became::Unchanged, None));
         }
         let (state, reason, acl, stated) = decided(access, Some(&known));
-        if let Some(before) = known.acl.clone()
-            && let Some(wider) = self.beyond(&before, &acl).await?
+        let before = before(Some(&known), &current);
+        if let Some(before) = &before
+            && let Some(wider) = self.beyond(before, &acl, approved).await?
         {
-            return self.withhold(&known, &before, Withheld { id, wider, acl }).await;
+            return self.withhold(&known, before, Withheld { id, wider, acl }).await;
         }
         let deed = self.deed("document.acl");
         self.ingest.set_acl(self.scope, &id, &acl, Expect::Version(current.version), deed).await?;
         let became = if current.acl == acl { Became::Unchanged } else { Became::Restated };
-        Ok(Done::of(&id, became, Some(SourceItem { acl: stated, state, reason, ..known })))
+        Ok(Done::of(&id, became, Some(SourceItem { acl: stated.or(before), state, reason, ..known })))
     }
 
-    async fn beyond(&self, before: &Acl, after: &Acl) -> Result<Option<Wider>, IngestError> {
-        match self.allowed {
-            Allowed::WithinGuards => self.guard.beyond(before, after).await,
-            Allowed::Everything => Ok(None),
+    /// Whether a list is wider than the guard lets through, and not the one that was approved.
+    async fn beyond(&self, before: &Acl, after: &Acl, approved: Option<&Acl>) -> Result<Option<Wider>, IngestError> {
+        if approved == Some(after) {
+            return Ok(None);
         }
+        self.guard.beyond(before, after).await
     }
 
     /// Leaves the document as it is, but for those whom the new list does not admit any more.
@@ -410,6 +422,18 @@ impl Syncing<'_> {
             )),
             None => Some("a document of this id is there already, and no source wrote it; delete it, or give this source another prefix".to_owned()),
         }
+    }
+}
+
+/// What a new list is measured against: the one that the source stated last, else the one that holds, else nobody. Nothing
+/// for a document that was never open to anybody, because its source could not say to whom.
+fn before(known: Option<&SourceItem>, current: &CurrentVersion) -> Option<Acl> {
+    let holds = current.acl.lists().is_some();
+    match known {
+        Some(SourceItem { acl: Some(acl), .. }) => Some(acl.clone()),
+        _ if holds => Some(current.acl.clone()),
+        Some(known) if known.state == ItemState::Quarantined => None,
+        _ => Some(Acl::default()),
     }
 }
 
@@ -454,17 +478,6 @@ fn said(fetched: &Fetched, format: Format) -> [u8; 32] {
         hash.update(part.as_bytes());
     }
     hash.finalize().into()
-}
-
-/// Whether an error concerns one document, so that the others can go on.
-fn is_of_the_document(error: &IngestError) -> bool {
-    match error {
-        IngestError::Text(_) | IngestError::Format(_) | IngestError::TooManyChunks { .. } => true,
-        IngestError::Catalog(error) => {
-            matches!(error, CatalogError::Invalid { .. } | CatalogError::Precondition { .. })
-        }
-        _ => false,
-    }
 }
 
 pub(crate) fn last_part(id: &DocumentId) -> &str {

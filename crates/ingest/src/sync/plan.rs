@@ -21,9 +21,10 @@ use super::compare::{Thoroughness, ToRead, Work, compare};
 use super::description::{Guards, Place};
 use super::guard::{Guard, Wider, shown};
 use super::held::LISTED_MAX;
+use super::look::Look;
 use super::one::Leaving;
 use super::totals::LastSync;
-use super::{known, look};
+use super::{known_beside, look};
 use crate::pipeline::Uncut;
 use crate::{Ingest, IngestError, pipeline, recipe};
 
@@ -121,15 +122,9 @@ impl Ingest {
             self.0.plans.try_acquire().map_err(|_| CatalogError::Busy { what: "the service's room for plans" })?;
         let (place, guards) = (Place::read(&row.description.spec)?, Guards::read(&row.description.guards)?);
         let source = self.open_source(scope, &row)?;
-        let looked = tokio::select! {
-            looked = look::gather(source.as_ref(), &place, row.cursor.clone()) => looked,
-            () = clock::pause(LOOK_LIMIT) => {
-                let reason = format!("looking at it takes longer than {} s; run the sync, whose guards hold what is \
-                                      dangerous", LOOK_LIMIT.as_secs());
-                return Err(SourceError::Unreachable { place: "the source".to_owned(), reason }.into());
-            }
-        };
-        let work = compare(known(self, scope, name).await?, &looked, Thoroughness::Changed);
+        let looked = within(LOOK_LIMIT, look::gather(source.as_ref(), &place, row.cursor.clone())).await;
+        let known = known_beside(self, scope, name, looked.saw_everything()).await?;
+        let work = compare(known, &looked, Thoroughness::Changed);
         let mut planning = Planning {
             ingest: self,
             name,
@@ -148,6 +143,21 @@ impl Ingest {
         let last = row.last.as_deref().and_then(LastSync::read);
         planning.all(work, guards, last.and_then(|last| last.chunks_per_s)).await?;
         Ok(Some(planning.plan))
+    }
+}
+
+/// What a look finds in time; else nothing, and that it took too long.
+async fn within(limit: Duration, looking: impl Future<Output = Look>) -> Look {
+    tokio::select! {
+        looked = looking => looked,
+        () = clock::pause(limit) => {
+            let reason = format!(
+                "looking at it takes longer than {} s; run the sync, whose guards hold what is dangerous",
+                limit.as_secs()
+            );
+            let place = "the source".to_owned();
+            Look { broken: Some(SourceError::Unreachable { place, reason }), ..Look::default() }
+        }
     }
 }
 
@@ -299,4 +309,17 @@ impl Planning<'_> {
 /// Whether an error says that something is waiting or at work already.
 pub(super) fn is_conflict(error: &IngestError) -> bool {
     error.kind() == ErrorKind::Conflict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_takes_too_long_is_a_plan_that_says_so() {
+        let looked = within(Duration::ZERO, std::future::pending()).await;
+        assert!(looked.ended.is_none() && looked.broken.unwrap().to_string().contains("run the sync"));
+        let looked = within(Duration::MAX, std::future::ready(Look { skipped_count: 1, ..Look::default() })).await;
+        assert!(looked.broken.is_none() && looked.skipped_count == 1);
+    }
 }

@@ -68,7 +68,7 @@ impl Totals {
             Became::Vanished => self.to_try_again += 1,
             Became::Failed { again, .. } => {
                 self.failed += 1;
-                self.to_try_again += u64::from(*again == Again::Likely);
+                self.to_try_again += u64::from(*again != Again::Unlikely);
             }
             Became::Withheld(_) => self.withheld += 1,
         }

@@ -9,7 +9,7 @@ use catena_sources::{Access, Credentials, SourceError, SourceSpec};
 
 use super::*;
 use crate::sync::description::{Guards, Schedule};
-use crate::sync::{LastSync, NewSource, SourceChange, Totals, Wider};
+use crate::sync::{LastSync, NewSource, Opener, SourceChange, Totals, Wider};
 
 /// A tenant with one source, which lives in memory.
 pub(super) struct World {
@@ -46,11 +46,16 @@ pub(super) fn new_source(prefix: Option<&str>) -> NewSource {
 
 impl World {
     pub(super) async fn of(memory: Memory) -> Self {
+        let handle = memory.clone();
+        Self::reading(memory, Arc::new(move |_, _, _, _| Ok(Box::new(handle.clone())))).await
+    }
+
+    /// A tenant whose source is opened so.
+    pub(super) async fn reading(memory: Memory, opener: Opener) -> Self {
         let folder = TempDir::new().unwrap();
         let life = Life::begin(&folder).await;
         life.make_tenant(life.ingest.recipe()).await;
-        let handle = memory.clone();
-        life.ingest.open_sources_by(Arc::new(move |_, _, _, _| Ok(Box::new(handle.clone()))));
+        life.ingest.open_sources_by(opener);
         let name = SourceName::new("pond").unwrap();
         life.ingest.create_source(&writer(), &name, new_source(Some("")), draft()).await.unwrap();
         Self { _folder: folder, life, memory, name, scope: Scope::service(&tenant()) }
@@ -82,12 +87,12 @@ impl World {
         self.last().await.totals
     }
 
-    async fn last(&self) -> LastSync {
+    pub(super) async fn last(&self) -> LastSync {
         let row = self.life.catalog.source(&self.scope, &self.name).await.unwrap().unwrap();
         LastSync::read(&row.last.unwrap()).unwrap()
     }
 
-    async fn cursor(&self) -> Option<String> {
+    pub(super) async fn cursor(&self) -> Option<String> {
         self.life.catalog.source(&self.scope, &self.name).await.unwrap().unwrap().cursor
     }
 
@@ -95,27 +100,27 @@ impl World {
         self.life.catalog.current(&self.scope, &id(document)).await.unwrap()
     }
 
-    async fn acl(&self, document: &str) -> Acl {
+    pub(super) async fn acl(&self, document: &str) -> Acl {
         self.current(document).await.unwrap().acl
     }
 
-    async fn seq(&self) -> Seq {
+    pub(super) async fn seq(&self) -> Seq {
         self.life.catalog.seq(&self.scope).await.unwrap()
     }
 
-    async fn items(&self, state: ItemState) -> Vec<(String, String)> {
+    pub(super) async fn items(&self, state: ItemState) -> Vec<(String, String)> {
         let page = self.life.catalog.items_in(&self.scope, &self.name, state, None, 100).await.unwrap();
         page.items.into_iter().map(|item| (item.id.to_string(), item.reason.unwrap_or_default())).collect()
     }
 
-    async fn approve(&self, job: &Job) -> Job {
+    pub(super) async fn approve(&self, job: &Job) -> Job {
         let digest = job.approval.as_ref().unwrap().digest;
         self.life.catalog.approve_job(&writer(), &job.id, digest, draft()).await.unwrap().unwrap();
         assert!(self.life.run_next_job().await);
         self.job(job).await
     }
 
-    async fn group(&self, name: &str, members: &[&str]) {
+    pub(super) async fn group(&self, name: &str, members: &[&str]) {
         let members: Group = members.iter().map(|member| member.parse::<Member>().unwrap()).collect();
         self.life.catalog.put_group(&writer(), &GroupName::new(name).unwrap(), members, draft()).await.unwrap();
     }

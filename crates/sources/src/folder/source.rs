@@ -141,8 +141,9 @@ impl FolderSource {
                         return Err(walk::too_many(&now.top));
                     }
                     let access = now.decider.listed(found.id.as_str(), Speaks::InFrontMatter);
+                    let mark = now.decider.mark(found.id.as_str(), Speaks::InFrontMatter);
                     emit.send_blocking(Event::Found(Item {
-                        tag: tag(&facts, || bytes_of(entry.path(), FETCH_BYTES_MAX).ok()),
+                        tag: tag(&facts, || bytes_of(entry.path(), FETCH_BYTES_MAX).ok()) + &mark,
                         bytes: Some(facts.len()),
                         modified_at: modified_at(&facts),
                         moved_from: None,
@@ -168,6 +169,8 @@ impl FolderSource {
         }
         let path = now.top.join(id);
         let may_be_it = |name: &str| name == id || now.may_stand_for(id, name, &self.globs);
+        let mark = now.decider.mark(id, Speaks::InFrontMatter);
+        let known_tag = known_tag.and_then(|known| known.strip_suffix(mark.as_str()));
         for _ in 0..READINGS_MAX {
             let Some((before, bytes, after)) = read_inside(&path, &now.top, may_be_it).await.map_err(|error| {
                 if error.kind() == io::ErrorKind::FileTooLarge {
@@ -182,7 +185,7 @@ impl FolderSource {
             if signs(&before) != signs(&after) {
                 continue;
             }
-            let tag = tag(&after, || Some(bytes.clone()));
+            let tag = tag(&after, || Some(bytes.clone())) + &mark;
             // What was new when it became known may have aged since, and its tag with it.
             if known_tag.is_some_and(|known| known == signs(&after) || known == with_hash(&signs(&after), &bytes)) {
                 return Ok(Fetch::Unchanged);

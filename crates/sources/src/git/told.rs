@@ -80,7 +80,8 @@ impl Told<'_> {
         modified_at: Option<Timestamp>,
     ) -> Result<(), SourceError> {
         let access = self.decider.listed(id.as_str(), Speaks::InFrontMatter);
-        let item = Item { id, tag: entry.blob, bytes: entry.bytes, modified_at, moved_from, access };
+        let tag = entry.blob + &self.decider.mark(id.as_str(), Speaks::InFrontMatter);
+        let item = Item { id, tag, bytes: entry.bytes, modified_at, moved_from, access };
         self.emit.send(Event::Found(item)).await
     }
 

@@ -10,7 +10,7 @@ use catena_sources::spec::FolderSpec;
 use catena_sources::{Access, AccessSpec, Fetch, Source, SourceError, SourceSpec, Surroundings};
 use futures::StreamExt as _;
 
-use crate::suite::{look, try_look};
+use crate::suite::{look, other_rules_are_another_tag, try_look};
 use crate::{credentials, open, write};
 
 fn spec(path: &Path) -> FolderSpec {
@@ -173,6 +173,18 @@ async fn rules_that_lie_in_the_folder_decide_where_the_description_says_so() {
     assert_eq!(without.found["documents/a.md"].access, Some(Access::Unstated));
     write(&home.path().join("access.toml"), b"[[rule]]\npath = '**'\nalow = []\n", 2);
     assert!(try_look(with.as_ref(), None).await.is_err(), "rules that are not understood decide nothing");
+}
+
+#[tokio::test]
+async fn a_rule_reaches_a_document_that_may_speak_for_itself() {
+    let home = tempfile::tempdir().unwrap();
+    write(&home.path().join("a.md"), b"a", 1);
+    let access = AccessSpec { from_file: true, from_documents: true, ..AccessSpec::default() };
+    let source = source(FolderSpec { access, ..spec(home.path()) }, home.path());
+    other_rules_are_another_tag(source.as_ref(), |rules| {
+        write(&home.path().join("access.toml"), rules.as_bytes(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]

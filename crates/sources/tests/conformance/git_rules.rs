@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 
 use crate::git::{git, place};
 use crate::http::Server;
-use crate::suite::{look, try_look};
+use crate::suite::{look, other_rules_are_another_tag, try_look};
 use crate::{credentials, open, write};
 
 /// A repository on the disk, which the operator allows.
@@ -123,6 +123,15 @@ async fn other_rules_in_the_repository_or_the_description_are_a_reason_to_list_e
     local.commit(&[("access.toml", "[[rule]]\npath = 'a'\nallow = ['eng']")]);
     let error = try_look(source.as_ref(), None).await.map(|look| look.found).unwrap_err();
     assert!(error.to_string().contains("access.toml"), "{error}");
+}
+
+#[tokio::test]
+async fn a_rule_reaches_a_document_that_may_speak_for_itself() {
+    let mut local = Local::new();
+    local.commit(&[("a.md", "a")]);
+    let access = AccessSpec { from_file: true, from_documents: true, ..AccessSpec::default() };
+    let source = local.source(GitSpec { access, ..local.spec() });
+    other_rules_are_another_tag(source.as_ref(), |rules| local.commit(&[("access.toml", rules)])).await;
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
 //! What an object store promises beyond the suite.
 
+use std::sync::{Arc, Mutex};
+
 use catena_access::Acl;
 use catena_sources::spec::{ObjectsSpec, Store};
-use catena_sources::{Access, Fetch, Source, SourceError, SourceSpec, Surroundings};
+use catena_sources::{Access, AccessSpec, Fetch, Source, SourceError, SourceSpec, Surroundings};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::http::{Request, Response, Server};
-use crate::suite::{look, try_look};
+use crate::suite::{look, other_rules_are_another_tag, try_look};
 use crate::{access, credentials, open};
 
 fn spec(store: Store, endpoint: Option<String>) -> ObjectsSpec {
@@ -70,6 +72,23 @@ async fn metadata_say_who_may_read_an_object_before_its_front_matter_and_before_
     assert_eq!(accesses[1], (Access::Stated(Acl::parse(&["group:eng", "user:bob"], &[]).unwrap()), 1));
     assert_eq!(accesses[2].0, Access::Stated(Acl::parse(&["everyone"], &[]).unwrap()));
     assert!(server.asked().iter().all(|request| request.header("authorization").is_empty()), "nobody asks as nobody");
+}
+
+#[tokio::test]
+async fn a_rule_reaches_an_object_that_may_speak_for_itself() {
+    let rules: Arc<Mutex<String>> = Arc::default();
+    let served = Arc::clone(&rules);
+    let server = Server::start(move |request: &Request| match request.path() {
+        "/bucket/access.toml" => object(served.lock().unwrap().as_bytes()),
+        "/bucket/a.md" => object("# A\n"),
+        _ => listing(&["a.md", "access.toml"]),
+    })
+    .await;
+    let access = AccessSpec { from_file: true, from_documents: true, ..AccessSpec::default() };
+    let spec = ObjectsSpec { access, ..spec(Store::S3, Some(server.url(""))) };
+    let surroundings = Surroundings { hosts: vec![format!("127.0.0.1:{}", server.port)], ..Surroundings::default() };
+    let source = open(&SourceSpec::Objects(spec), &credentials(&[]), &surroundings);
+    other_rules_are_another_tag(source.as_ref(), |text| text.clone_into(&mut rules.lock().unwrap())).await;
 }
 
 #[tokio::test]

@@ -97,6 +97,27 @@ async fn bytes(source: &dyn Source, item: &Item) -> Vec<u8> {
     }
 }
 
+/// Where a document may say who reads it, a listing does not; so what the rules of the place say of it is in its tag.
+pub(crate) async fn other_rules_are_another_tag(source: &dyn Source, mut rule: impl FnMut(&str)) {
+    let mut before: Option<Item> = None;
+    let attributed = "allow = ['group:eng']\nattributes = { lang = 'en' }";
+    for (text, attributes) in [("allow = ['everyone']", 0), ("allow = ['group:eng']", 0), (attributed, 1)] {
+        rule(&format!("[[rule]]\npath = '**'\n{text}\n"));
+        let item = look(source).await.found["a.md"].clone();
+        assert_eq!(item.access, None);
+        let known = before.as_ref().map(|before| before.tag.as_str());
+        let found = source.fetch(&item, known).await.unwrap();
+        let Fetch::Document { fetched, tag } = found else { panic!("{text} is not seen: {found:?}") };
+        let who = if text.contains("everyone") { "everyone" } else { "group:eng" };
+        assert_eq!(fetched.access, Access::Stated(Acl::parse(&[who], &[]).unwrap()));
+        assert_eq!((fetched.attributes.len(), &tag), (attributes, &item.tag));
+        assert_ne!(Some(tag.as_str()), known);
+        assert_eq!(source.fetch(&item, Some(&tag)).await.unwrap(), Fetch::Unchanged);
+        assert_eq!(look(source).await.found["a.md"].tag, tag);
+        before = Some(item);
+    }
+}
+
 fn filled<P: Place>(mut place: P) -> P {
     place.put("a.md", b"# A\n");
     place.put("deep/er/b.txt", b"b");
