@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use super::sync::{World, everyone, new_source, note, stated};
 use super::*;
 use crate::sync::SourceChange;
-use crate::sync::description::Guards;
+use crate::sync::description::GuardsChange;
 
 impl World {
     async fn refuse(&self, job: &Job) {
@@ -22,8 +22,8 @@ impl World {
 
     /// So many readers more need no approval.
     async fn bound(&self, readers: u64) {
-        let guards = Guards { widening_max_readers: Some(readers), ..Guards::default() };
-        let change = SourceChange { guards: Some(guards), ..SourceChange::default() };
+        let guards = GuardsChange { widening_max_readers: Some(Some(readers)), ..GuardsChange::default() };
+        let change = SourceChange { guards, ..SourceChange::default() };
         self.life.ingest.change_source(&writer(), &self.name, change, draft()).await.unwrap().unwrap();
     }
 }
