@@ -258,15 +258,17 @@ async fn known_beside(
     saw_everything: bool,
 ) -> Result<BTreeMap<DocumentId, SourceItem>, IngestError> {
     let mut known = known(ingest, scope, name).await?;
+    if !saw_everything {
+        return Ok(known);
+    }
     let mut after = None;
-    while saw_everything {
+    loop {
         let items = ingest.0.catalog.unnoted_items(scope, name, after.as_ref()).await?;
-        let Some(last) = items.last() else { break };
+        let Some(last) = items.last() else { return Ok(known) };
         after = Some(last.id.clone());
         for item in items {
             let is = known.entry(item.id.clone()).or_insert_with(|| item.clone());
             (is.bytes_sha256, is.acl) = (item.bytes_sha256, is.acl.take().or(item.acl));
         }
     }
-    Ok(known)
 }
