@@ -63,7 +63,6 @@ async fn main() -> anyhow::Result<()> {
     let service = Service::start(&arguments.program, folder.path(), &more).await?;
     changes::dates(&service.url, place.path(), &site).await?;
     freshness::measure(&service.url, arguments.documents).await?;
-    unmoved::measure(&service.url).await?;
     service.stop().await?;
     let embedder = open(&arguments.model, environment::processors())?;
     let mut rounds = changes::Rounds::default();
@@ -75,5 +74,9 @@ async fn main() -> anyhow::Result<()> {
         rounds.bare(&embedder, folder.path(), &synced, round).await?;
     }
     rounds.print();
-    Ok(())
+    // On a data folder of its own, whose index holds nothing else.
+    let folder = tempfile::tempdir()?;
+    let service = Service::start(&arguments.program, folder.path(), &[]).await?;
+    unmoved::measure(&service.url).await?;
+    service.stop().await
 }
