@@ -1,8 +1,8 @@
 //! Sources: how they are described, and what is known of their documents.
 //!
 //! Promises: a change of a source and its leaf are one transaction; whoever ends a look, or writes down what it found,
-//! is refused once a later look was begun; a job whose worker lost it begins none. Does not: open what is sealed, read what a description says, or show credentials
-//! to anybody.
+//! is refused once a later look was begun; a job whose worker lost it begins none. Does not: open what is sealed, read what
+//! a description says, or show credentials to anybody.
 
 use catena_access::Scope;
 use catena_audit::Object;
