@@ -51,7 +51,8 @@ pub struct Item {
     pub bytes: Option<u64>,
     /// When it was changed last, where the listing says it.
     pub modified_at: Option<Timestamp>,
-    /// The id that it had before, where the source knows that it was moved. The caller may never have heard of that id.
+    /// The id that it had before, where the source knows that it was moved: unless the look finds something else there,
+    /// nothing is there any more. The caller may never have heard of that id.
     pub moved_from: Option<DocumentId>,
     /// Who may read it, where that is known without the bytes; so a change of it alone is seen, too.
     pub access: Option<Access>,

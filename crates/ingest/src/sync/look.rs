@@ -22,7 +22,7 @@ const SKIPPED_MAX: usize = 10_000;
 pub(crate) struct Look {
     /// The documents, by their ids in the tenant.
     pub(crate) found: BTreeMap<DocumentId, Item>,
-    /// Documents that the source says are gone.
+    /// Documents that the source says are gone, or elsewhere now.
     pub(crate) gone: Vec<DocumentId>,
     /// What is no document, and why.
     pub(crate) skipped: Vec<(DocumentId, String)>,
@@ -76,6 +76,8 @@ impl Look {
             Event::Found(mut item) => match place.outer(&item.id) {
                 Ok(id) => {
                     item.moved_from = item.moved_from.take().and_then(|from| place.outer(&from).ok());
+                    // Should the new place be taken here, it is gone from the old one all the same.
+                    self.gone.extend(item.moved_from.clone());
                     self.found.insert(id, item);
                 }
                 Err(error) => self.skip(place, item.id.as_str(), error.to_string()),

@@ -15,6 +15,7 @@ use super::*;
 use crate::sync::SourceChange;
 use crate::sync::description::Guards;
 
+const CASES: u32 = 24;
 const NAMES: [&str; 6] = ["a.md", "b.md", "deep/a.md", "deep/c.md", "d.md", "e.txt"];
 
 #[derive(Debug, Clone)]
@@ -150,19 +151,23 @@ async fn play(world: &World, acts: &[Act]) {
     );
 }
 
+fn on_one_thread(story: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story);
+}
+
+async fn live_through(memory: Memory, acts: &[Act]) {
+    let world = World::of(memory).await;
+    let guards = Guards { widening_max_readers: None, ..Guards::default() };
+    let change = SourceChange { guards: guards.into(), ..SourceChange::default() };
+    world.life.ingest.change_source(&writer(), &world.name, change, draft()).await.unwrap().unwrap();
+    play(&world, acts).await;
+}
+
 fn any_story(memory: fn() -> Memory) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
-    let story = prop::collection::vec(act(), 1..24);
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     runner
-        .run(&story, |acts| {
-            runtime.block_on(async {
-                let world = World::of(memory()).await;
-                let guards = Guards { widening_max_readers: None, ..Guards::default() };
-                let change = SourceChange { guards: guards.into(), ..SourceChange::default() };
-                world.life.ingest.change_source(&writer(), &world.name, change, draft()).await.unwrap().unwrap();
-                play(&world, &acts).await;
-            });
+        .run(&prop::collection::vec(act(), 1..24), |acts| {
+            on_one_thread(live_through(memory(), &acts));
             Ok(())
         })
         .unwrap();
@@ -179,9 +184,14 @@ fn after_a_look_since_a_cursor_the_tenant_is_as_the_source_is() {
 }
 
 #[test]
+fn what_was_moved_to_where_something_lies_is_gone_from_where_it_was() {
+    let acts = [Act::Write(3, 0), Act::Write(5, 0), Act::Sync, Act::Move(3, 5)];
+    on_one_thread(live_through(Memory::with_cursor(), &acts));
+}
+
+#[test]
 fn sources_with_prefixes_of_their_own_do_not_meet() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    on_one_thread(async {
         let world = World::of(Memory::new()).await;
         world.put("a.md", &note(1), readers(0));
         world.synced().await;
