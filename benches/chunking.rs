@@ -155,7 +155,8 @@ fn read_questions(path: &Path, texts: &[Text]) -> anyhow::Result<Vec<Asked>> {
 fn ours(embedder: &Embedder, texts: &[Text], format: Format, rules: &ChunkRules) -> Vec<Passage> {
     let cut = texts.iter().enumerate().flat_map(|(number, text)| {
         let outline = outline(format, &text.text);
-        let chunks = chunk(&text.text, &text.name, &outline, rules, &|text| embedder.count_tokens(text));
+        let counter = embedder.counter();
+        let chunks = chunk(&text.text, &text.name, &outline, rules, &|text| counter.count(text));
         chunks.into_iter().zip(0..).map(move |(chunk, at)| Passage {
             text: number,
             number: at,

@@ -10,6 +10,7 @@
 
 mod answer;
 mod breaker;
+mod counter;
 mod description;
 mod device;
 mod embedder;
@@ -29,6 +30,7 @@ mod weights;
 mod worker;
 
 pub use answer::{QueryVector, Score};
+pub use counter::Counter;
 pub use description::{Kind, Precision};
 pub use device::Device;
 pub use embedder::{Embedder, Place, Reranker};

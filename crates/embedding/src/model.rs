@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
+use crate::counter;
 use crate::description::{DESCRIPTION, Description, GRAPH, Kind, Precision, Remote, TOKENIZER, WEIGHTS, is_plain_name};
 use crate::error::EmbeddingError;
 use crate::registry;
@@ -63,6 +64,8 @@ pub(crate) struct Facts {
     pub(crate) tokenizer: Tokenizer,
     /// Tokens that a text may have: the window less the tokenizer's marks and the document prefix.
     pub(crate) text_tokens: usize,
+    /// Whether a text's tokens are those of its words.
+    pub(crate) reads_words_apart: bool,
 }
 
 impl Facts {
@@ -255,7 +258,8 @@ fn facts(description: Description, tokenizer: &[u8]) -> Result<Facts, EmbeddingE
         ))
     })?;
     let fingerprint = description.fingerprint();
-    Ok(Facts { description, fingerprint, tokenizer, text_tokens })
+    let reads_words_apart = counter::reads_words_apart(&tokenizer);
+    Ok(Facts { description, fingerprint, tokenizer, text_tokens, reads_words_apart })
 }
 
 fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, EmbeddingError> {

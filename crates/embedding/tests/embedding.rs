@@ -13,6 +13,8 @@ use catena_embedding::{
     inspect_model, open_model,
 };
 use half::f16;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -133,6 +135,27 @@ async fn a_model_says_what_it_is() -> Outcome {
     assert_eq!(model.fingerprint().len(), 64);
     assert_eq!(embedder.count_tokens("That is a happy person"), 5);
     assert_eq!(embedder.count_tokens(""), 0);
+    Ok(())
+}
+
+#[test]
+fn a_counter_counts_what_the_tokenizer_does() -> Outcome {
+    let embedder = embedder(DEFAULT_MODEL)?;
+    let counter = embedder.counter();
+    // What tokenizers drop, part, join, keep whole or give marks of their own.
+    let odd =
+        ["[MASK]", "[sep]", "##a", "\u{85}", "\u{b}", "\u{a0}", "\u{200b}", "\u{301}", "漢字", "Ünïcödé", "don't"];
+    let odd = proptest::sample::select(odd.to_vec()).prop_map(str::to_owned);
+    let gap = proptest::sample::select(vec!["", " ", "\n", "\t", "\r\n", "  "]);
+    let piece = prop_oneof![odd, "[a-zA-Z0-9.,-]{0,12}", "\\PC{0,6}", any::<char>().prop_map(|c| c.to_string())];
+    let texts = proptest::collection::vec((piece, gap), 0..24);
+    let text =
+        texts.prop_map(|pieces| pieces.into_iter().fold(String::new(), |text, (piece, gap)| text + &piece + gap));
+    let mut runner = TestRunner::new(Config { cases: 2_000, failure_persistence: None, ..Config::default() });
+    runner.run(&text, |text| {
+        prop_assert_eq!(counter.count(&text), embedder.count_tokens(&text), "{:?}", text);
+        Ok(())
+    })?;
     Ok(())
 }
 

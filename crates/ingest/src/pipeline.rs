@@ -222,7 +222,8 @@ pub(crate) fn prepare(embedder: &Embedder, cutting: Cutting, uncut: &Uncut) -> P
     let outline = catena_text::outline(*format, text);
     let title = title.clone().or_else(|| outline.title.clone()).unwrap_or_else(|| last_part(id));
     let rules = recipe::rules(embedder, cutting);
-    let pieces = catena_text::chunk(text, &title, &outline, &rules, &|text| embedder.count_tokens(text));
+    let counter = embedder.counter();
+    let pieces = catena_text::chunk(text, &title, &outline, &rules, &|text| counter.count(text));
     let mut chunks = Vec::with_capacity(pieces.len());
     let mut inputs = Vec::with_capacity(pieces.len());
     for chunk in pieces {
