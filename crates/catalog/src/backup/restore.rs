@@ -139,6 +139,7 @@ async fn write(store: Store, checked: Checked, plan: Plan) -> Result<u64> {
             tx
         }
     };
+    tx.connection().take_time().await?;
     let keys = if secret_check(store.pepper()) == checked.secret_check { Keys::Taken } else { Keys::LeftOut };
     for section in plan.sections(&checked) {
         tx.turn(section.tenant.as_ref().map_or(Reach::Installation, Reach::Tenant)).await?;

@@ -105,7 +105,8 @@ fn options(url: &str, setting: &'static str) -> Result<PgConnectOptions> {
         ("standard_conforming_strings", "on"),
         ("lock_timeout", "10s"),
         ("statement_timeout", "120s"),
-        ("idle_in_transaction_session_timeout", "120s"),
+        // Who stalls inside of a transaction has the tenant's row. It loses it before those who wait give up.
+        ("idle_in_transaction_session_timeout", "5s"),
         // Every statement is short; compiling one would take longer than running it.
         ("jit", "off"),
     ]);
@@ -118,6 +119,9 @@ pub(super) struct Pool {
     options: PgConnectOptions,
     holds: Holds,
 }
+
+/// For a transaction that nobody waits for, and that waits for files.
+pub(super) const UNHURRIED: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// One moment of the whole database. It can be seen until this is dropped.
 pub(crate) struct Moment {
@@ -141,8 +145,7 @@ impl Reader {
 
     /// Holds on to how everything is now, for transactions of several tenants to see.
     pub(crate) async fn moment(&self) -> Result<Moment> {
-        let patient = "SET LOCAL idle_in_transaction_session_timeout = 0";
-        let begin_with = format!("{}; {patient}", reading(Reach::Installation));
+        let begin_with = format!("{}; {UNHURRIED}", reading(Reach::Installation));
         let mut connection = begin(&self.0, begin_with).await?;
         let id = sql("SELECT pg_export_snapshot() AS id").fetch_one(&mut connection).await?.text("id")?;
         Ok(Moment { connection, id })
@@ -152,7 +155,7 @@ impl Reader {
     pub(crate) async fn read_at(&self, moment: &Moment, reach: Reach<'_>) -> Result<Connection> {
         let of = literal(&moment.id);
         let statement = format!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT {of}");
-        begin(&self.0, format!("{statement}; {}", set(reach))).await
+        begin(&self.0, format!("{statement}; {}; {UNHURRIED}", set(reach))).await
     }
 
     pub(crate) async fn read(&self, reach: Reach<'_>) -> Result<Connection> {

@@ -12,6 +12,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
 
+use super::postgres::UNHURRIED;
 use crate::error::Result;
 
 /// A value to be bound. A null has its kind, because one of the databases asks for it.
@@ -141,6 +142,14 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
+    /// Lets the transaction wait for something else than the database, for as long as it takes.
+    pub(crate) async fn take_time(&mut self) -> Result<()> {
+        if let Self::Postgres(tx) = self {
+            sqlx::query(UNHURRIED).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,

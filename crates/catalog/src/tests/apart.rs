@@ -312,3 +312,14 @@ async fn a_connection_that_was_left_in_a_transaction_is_not_used_again() {
     drop(tx);
     assert_ne!(pid().await, before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stalls_inside_of_a_transaction_holds_its_tenant_up_for_seconds_and_nobody_is_turned_away() {
+    let (_server, made, home) = furnished().await;
+    let folder = TempDir::new().unwrap();
+    std::fs::copy(home.folder.path().join("secret.key"), folder.path().join("secret.key")).unwrap();
+    let worker = Catalog::open(folder.path(), &Database::Postgres(place(&made).beside_a_service())).await.unwrap();
+    let stalled = worker.store.write(&tenant("acme")).await.unwrap();
+    put(&home.catalog, &admin("acme"), document("b", "written meanwhile")).await;
+    assert!(stalled.commit().await.is_err(), "the one that stalled was not told");
+}
