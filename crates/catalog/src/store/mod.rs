@@ -7,6 +7,7 @@
 //! SQLite that may have left the disk in doubt, nothing more is acknowledged.
 
 mod postgres;
+mod rows;
 mod schema;
 mod sql;
 mod sqlite;
@@ -26,6 +27,7 @@ use crate::folder::{Folder, Keeps, Secret};
 
 pub use postgres::PostgresPlace;
 pub(crate) use postgres::{Moment, Reader};
+pub(crate) use rows::{Insertion, insert_rows};
 pub(crate) use schema::newest_step;
 pub(crate) use sql::{Connection, Row, Value, sql, sql_made, sql_of};
 pub(crate) use sqlite::{Medium, has_failed_to_open, read_only};

@@ -12,7 +12,7 @@ use catena_domain::{JobId, TenantId, limits};
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{JobFailure, JobItem, NewJobItem};
-use crate::store::{Connection, in_task, sql, sql_made};
+use crate::store::{Connection, in_task, insert_rows, sql};
 use crate::tables::codec::{corrupt, long};
 use crate::tables::{job_runs, page};
 
@@ -21,8 +21,6 @@ const ZSTD_LEVEL: i32 = 3;
 const ITEM_BYTES_MAX: usize = 2 * limits::DOCUMENT_BODY_BYTES_MAX;
 /// What a list of items holds at most, in bytes, but for its first.
 const LIST_BYTES_MAX: usize = limits::DOCUMENT_BODY_BYTES_MAX;
-/// Rows that one statement stores.
-const ROWS_PER_STATEMENT: usize = 100;
 /// Jobs whose items one round forgets.
 const JOBS_PER_ROUND: i64 = 16;
 
@@ -126,18 +124,11 @@ pub(super) async fn write(
     id: &JobId,
     items: &[NewJobItem],
 ) -> Result<()> {
-    for some in items.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<String> = (0..some.len())
-            .map(|at| 3 + at * 3)
-            .map(|at| format!("($1, $2, ${at}, ${}, ${})", at + 1, at + 2))
-            .collect();
-        let text = format!("INSERT INTO job_items (tenant, job, item, document, zstd) VALUES {}", rows.join(", "));
-        let statement = sql_made(text).bind(tenant.as_str()).bind(id.as_str());
-        let bound = some.iter().fold(statement, |statement, item| {
-            statement.bind(long(item.item)).bind(item.document.as_str()).bind(item.zstd.as_slice())
-        });
-        bound.execute(&mut *connection).await?;
-    }
+    let into = "INSERT INTO job_items (tenant, job, item, document, zstd)";
+    insert_rows(connection, into, &[tenant.as_str().into(), id.as_str().into()], items, |item| {
+        [long(item.item).into(), item.document.as_str().into(), item.zstd.as_slice().into()]
+    })
+    .await?;
     sql("UPDATE jobs SET items_bytes = $3 WHERE tenant = $1 AND job = $2")
         .bind(tenant.as_str())
         .bind(id.as_str())
@@ -167,16 +158,10 @@ pub(super) async fn refuse(
     let failures = by_document;
     let listed: Vec<_> =
         failures.iter().take(usize::try_from(limits::JOB_FAILURES_MAX).unwrap_or(usize::MAX)).collect();
-    for some in listed.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<String> =
-            (0..some.len()).map(|at| 3 + at * 2).map(|at| format!("($1, $2, ${at}, ${})", at + 1)).collect();
-        let text = format!("INSERT INTO job_failures (tenant, job, document, reason) VALUES {}", rows.join(", "));
-        let statement = sql_made(text).bind(tenant.as_str()).bind(id.as_str());
-        let bound = some
-            .iter()
-            .fold(statement, |statement, (document, reason)| statement.bind(document.as_str()).bind(reason.as_str()));
-        bound.execute(connection).await?;
-    }
+    let into = "INSERT INTO job_failures (tenant, job, document, reason)";
+    let common = [tenant.as_str().into(), id.as_str().into()];
+    let row = |(document, reason): &(&String, &String)| [document.as_str().into(), reason.as_str().into()];
+    insert_rows(connection, into, &common, &listed, row).await?;
     sql("UPDATE jobs SET failed_documents = $3 WHERE tenant = $1 AND job = $2")
         .bind(tenant.as_str())
         .bind(id.as_str())

@@ -7,7 +7,7 @@ use catena_domain::{Span, limits};
 
 use crate::error::{CatalogError, Result};
 use crate::model::{Place, Places, Position};
-use crate::store::{Connection, Row, sql, sql_of};
+use crate::store::{Connection, Row, insert_rows, sql, sql_of};
 use crate::tables::codec::json;
 use crate::tables::text::TextOf;
 
@@ -24,18 +24,10 @@ pub(crate) fn check(places: &[Place], text: &str) -> Result<()> {
 }
 
 pub(crate) async fn write(connection: &mut Connection, of: TextOf<'_>, places: &[Place]) -> Result<()> {
-    for place in places {
-        sql("INSERT INTO version_places (tenant, doc, version, start_byte, line, position) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(of.tenant.as_str())
-            .bind(of.doc.0)
-            .bind(of.version.0)
-            .bind(place.start)
-            .bind(place.line)
-            .bind(json(&place.position))
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
+    let into = "INSERT INTO version_places (tenant, doc, version, start_byte, line, position)";
+    let common = [of.tenant.as_str().into(), of.doc.0.into(), of.version.0.into()];
+    let row = |place: &Place| [place.start.into(), place.line.into(), json(&place.position).into()];
+    insert_rows(connection, into, &common, places, row).await
 }
 
 /// All places of a version.

@@ -6,7 +6,7 @@
 use catena_domain::{DocNo, Span, TenantId, VersionNo};
 
 use crate::error::{CatalogError, Result};
-use crate::store::{Connection, sql};
+use crate::store::{Connection, insert_rows, sql};
 use crate::tables::codec::corrupt;
 
 /// Longest block, in bytes of text.
@@ -71,17 +71,10 @@ fn decompress(of: TextOf<'_>, zstd: &[u8]) -> Result<String> {
 }
 
 pub(crate) async fn write(connection: &mut Connection, of: TextOf<'_>, blocks: &[Block]) -> Result<()> {
-    for block in blocks {
-        sql("INSERT INTO version_text (tenant, doc, version, start_byte, zstd) VALUES ($1, $2, $3, $4, $5)")
-            .bind(of.tenant.as_str())
-            .bind(of.doc.0)
-            .bind(of.version.0)
-            .bind(block.start_byte)
-            .bind(block.zstd.as_slice())
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
+    let into = "INSERT INTO version_text (tenant, doc, version, start_byte, zstd)";
+    let common = [of.tenant.as_str().into(), of.doc.0.into(), of.version.0.into()];
+    insert_rows(connection, into, &common, blocks, |block| [block.start_byte.into(), block.zstd.as_slice().into()])
+        .await
 }
 
 /// The whole text, checked against its length.
