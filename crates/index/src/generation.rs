@@ -229,6 +229,14 @@ impl Generation {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether anybody but the caller still reads it, or a state that it had.
+    #[must_use]
+    pub fn has_readers(self: &Arc<Self>) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        // The generation and its current state have one each.
+        Arc::strong_count(self) > 1 || Arc::strong_count(&current) > 1 || Arc::strong_count(&self.identity) > 2
+    }
+
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -1,15 +1,19 @@
 //! Re-indexing: a new generation is built from the stored texts beside the live one, then takes its place in one step.
 //!
 //! Promises: searches and writes go on meanwhile; whoever reads sees the old generation or the new one, whole; a job
-//! that was cut off keeps the chunks and vectors it had stored. Does not: touch documents, versions or access lists.
+//! that was cut off keeps the chunks and vectors it had stored; what the old generation was made of goes once nobody
+//! reads it any more. Does not: touch documents, versions or access lists.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use catena_access::Scope;
 use catena_catalog::{
-    CatalogError, Claimed, Count, Cut, Fence, GenerationRow, GenerationState, Spending, StoredText, Tally, WorkerReach,
+    CatalogError, Claimed, Count, Cut, Dropped, Fence, GenerationRow, GenerationState, Spending, StoredText, Tally,
+    WorkerReach,
 };
-use catena_domain::{ErrorKind, GenerationId};
+use catena_domain::{ErrorKind, RecipeId};
+use catena_runtime::clock::{self, Stopwatch};
 use catena_text::Format;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -24,12 +28,16 @@ const DOCUMENTS_PER_STEP: usize = 16;
 /// Of those, how many are under way at once, so that one is embedded while another is cut or stored.
 const DOCUMENTS_AT_ONCE: usize = 4;
 
+/// How long, at most, what the old generation was made of is kept for questions that began before the new one answered.
+const LAST_READERS_WAIT: Duration = Duration::from_secs(30);
+/// How often they are looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// From where a re-index goes on.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
-    /// The generation that is built, and whose place it takes.
+    /// The generation that is built, and is about to take the old one's place.
     new: String,
-    old: String,
 }
 
 pub(crate) async fn run(
@@ -39,8 +47,9 @@ pub(crate) async fn run(
     claimed: &Claimed,
 ) -> Result<(), Interrupted> {
     let shared = &ingest.0;
-    if let Some(old) = replaced(shared, scope, claimed).await? {
-        return discard(shared, scope, old).await;
+    if is_replaced(shared, scope, claimed).await? {
+        let live = shared.catalog.live_generation(scope).await?.recipe;
+        return let_go(shared, scope, progress, &all_cut(shared, scope, &live).await?).await;
     }
     loop {
         let recipe = recipe::recipes(shared, scope).await?.wanted;
@@ -68,29 +77,78 @@ async fn build(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, recipe: 
         progress.report(&tally, &format!("building the new generation: {built} documents so far")).await?;
     }
 
-    let old = shared.catalog.live_generation(scope).await?;
     let promote = async || {
         let deed = progress.deed("generation.promote");
         shared.catalog.promote_generation(scope, &row.id, deed).await?;
         Ok::<(), IngestError>(())
     };
-    let checkpoint = Checkpoint { new: row.id.to_string(), old: old.id.to_string() };
+    let checkpoint = Checkpoint { new: row.id.to_string() };
     progress.checkpoint(&serde_json::to_string(&checkpoint).unwrap_or_default()).await?;
     ingest.swap(scope, &generation, promote).await?;
-    discard(shared, scope, old.id).await
+    let_go(shared, scope, progress, &tally).await
 }
 
-/// The generation in whose place a new one stands already, when the job was cut off right after that.
-async fn replaced(shared: &Shared, scope: &Scope, claimed: &Claimed) -> Result<Option<GenerationId>, IngestError> {
+/// Whether the new generation stands in the old one's place already, as when the job was cut off right after that.
+async fn is_replaced(shared: &Shared, scope: &Scope, claimed: &Claimed) -> Result<bool, IngestError> {
     let stored = claimed.checkpoint.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let Some(Checkpoint { new, old }) = stored else { return Ok(None) };
-    let live = shared.catalog.live_generation(scope).await?;
-    Ok((live.id.as_str() == new).then(|| GenerationId::new(&old).ok()).flatten())
+    let Some(Checkpoint { new }) = stored else { return Ok(false) };
+    Ok(shared.catalog.live_generation(scope).await?.id.as_str() == new)
 }
 
-async fn discard(shared: &Arc<Shared>, scope: &Scope, old: GenerationId) -> Result<(), Interrupted> {
-    let (index, owner) = (Arc::clone(&shared.index), scope.clone());
-    shared.compute.run(move || index.discard(&owner, &old)).await??;
+/// Removes what does not answer any more: generations that were retired, or begun and given up, and what only they were
+/// made of. The new one answers already: a job that is cancelled now has done its work, and the next one removes the
+/// rest.
+async fn let_go(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    progress: &Progress<'_>,
+    tally: &Tally,
+) -> Result<(), Interrupted> {
+    match remove_old(shared, scope, progress, tally).await {
+        Err(Interrupted::Cancelled) => Ok(()),
+        ended => ended,
+    }
+}
+
+async fn remove_old(
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    progress: &Progress<'_>,
+    tally: &Tally,
+) -> Result<(), Interrupted> {
+    progress.report(tally, "letting go of the old generation").await?;
+    for row in shared.catalog.generations(scope).await? {
+        if row.state != GenerationState::Live {
+            discard(shared, scope, &row).await?;
+        }
+        if row.state == GenerationState::Building {
+            shared.catalog.forget_generation(scope, &row.id).await?;
+        }
+    }
+    let (wanted, fence) = (recipe::recipes(shared, scope).await?.wanted.id, progress.fence());
+    for recipe in shared.catalog.disused_recipes(scope, &wanted).await? {
+        let mut last = Dropped::default();
+        while let Some(dropped) = shared.catalog.drop_derived(scope, &recipe, last, Some(&fence)).await? {
+            last = dropped;
+            progress.report(tally, "letting go of what the old generation was made of").await?;
+        }
+    }
+    Ok(progress.report(tally, "the new generation answers").await?)
+}
+
+/// Removes a generation's files, and waits for whoever still reads them.
+async fn discard(shared: &Arc<Shared>, scope: &Scope, row: &GenerationRow) -> Result<(), IngestError> {
+    let (index, owner, row) = (Arc::clone(&shared.index), scope.clone(), row.clone());
+    let discarded = shared.compute.run(move || {
+        // One that cannot be opened is read by nobody.
+        let open = index.existing(&owner, &row.id, &row.recipe, row.dimension as usize).unwrap_or_default();
+        index.discard(&owner, &row.id).map(|()| open)
+    });
+    let Some(old) = discarded.await?? else { return Ok(()) };
+    let watch = Stopwatch::start();
+    while old.has_readers() && watch.elapsed() < LAST_READERS_WAIT {
+        clock::pause(LOOK_AGAIN).await;
+    }
     Ok(())
 }
 
@@ -126,8 +184,12 @@ async fn cut_and_embed(
             }
         }
     }
-    // What was written meanwhile was cut by whoever wrote it.
-    let of = shared.catalog.chunked(scope, &recipe.id).await?;
+    Ok(all_cut(shared, scope, &recipe.id).await?)
+}
+
+/// How much was done once everything is: what was written meanwhile was cut by whoever wrote it.
+async fn all_cut(shared: &Shared, scope: &Scope, recipe: &RecipeId) -> Result<Tally, IngestError> {
+    let of = shared.catalog.chunked(scope, recipe).await?;
     let whole = |done| Count { done, total: done };
     Ok(Tally { documents: whole(of.documents.total), chunks: whole(of.chunks.done), tokens: whole(of.tokens.done) })
 }

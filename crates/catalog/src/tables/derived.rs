@@ -1,4 +1,4 @@
-//! What is derived from a version by a recipe: chunks and vectors. It can be dropped and made again at any time.
+//! What is derived from a version by a recipe: chunks and vectors. It can be made again at any time.
 
 use std::collections::HashSet;
 
@@ -8,13 +8,20 @@ use catena_domain::{DocNo, RecipeId, TenantId, VersionNo, limits};
 use crate::Catalog;
 use crate::error::{CatalogError, Result};
 use crate::model::{ChunkHash, ChunksPut, Count, Cut, Embedding, Fence, NewChunk, Spending, StoredText, Tally};
-use crate::store::{Connection, in_task, sql, sql_of};
+use crate::store::{Connection, Insertion, in_task, insert_rows, sql, sql_of};
 use crate::tables::codec::{hex, json, long, names_json, vector_bytes};
 use crate::tables::text::{self, TextOf};
 use crate::tables::{held, job_runs};
 
 /// Most bytes of texts handed out at once, but for one text that is longer by itself.
 const TEXTS_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+const CHUNKS: &str = "INSERT INTO chunks (tenant, recipe, doc, version, chunk, start_byte, end_byte, headings,
+                                     line_first, line_last, tokens, hash)";
+const EMBEDDINGS: Insertion = Insertion {
+    head: "INSERT INTO embeddings (tenant, recipe, hash, vector)",
+    tail: "ON CONFLICT (tenant, recipe, hash) DO NOTHING",
+};
 
 /// A version's chunks and vectors under one recipe, ready to be stored.
 pub(crate) struct Derived {
@@ -176,24 +183,6 @@ impl Catalog {
         })
         .await
     }
-
-    /// Drops every chunk and vector of a recipe, so that they are made again.
-    pub async fn drop_derived(&self, scope: &Scope, recipe: &RecipeId) -> Result<()> {
-        let (store, tenant, recipe) = (self.store.clone(), scope.tenant().clone(), recipe.clone());
-        in_task(async move {
-            let mut tx = store.write(&tenant).await?;
-            for statement in [
-                "DELETE FROM chunkings WHERE tenant = $1 AND recipe = $2",
-                "DELETE FROM embeddings WHERE tenant = $1 AND recipe = $2",
-            ] {
-                let delete = sql(statement).bind(tenant.as_str()).bind(recipe.as_str());
-                delete.execute(tx.connection()).await?;
-            }
-            held::recount_chunks(tx.connection(), &tenant).await?;
-            tx.commit().await
-        })
-        .await
-    }
 }
 
 impl Derived {
@@ -230,40 +219,22 @@ impl Derived {
             .bind(long(self.chunks.len() as u64))
             .execute(&mut *connection)
             .await?;
-        for (chunk, number) in self.chunks.iter().zip(0u32..) {
-            sql("INSERT INTO chunks (tenant, recipe, doc, version, chunk, start_byte, end_byte, headings,
-                                     line_first, line_last, tokens, hash)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
-            .bind(of.tenant.as_str())
-            .bind(self.recipe.as_str())
-            .bind(of.doc.0)
-            .bind(of.version.0)
-            .bind(number)
-            .bind(chunk.span.start)
-            .bind(chunk.span.end)
-            .bind(json(&chunk.headings))
-            .bind(chunk.lines.0)
-            .bind(chunk.lines.1)
-            .bind(chunk.tokens)
-            .bind(chunk.hash.to_vec())
-            .execute(&mut *connection)
-            .await?;
-        }
+        let common = [of.tenant.as_str().into(), self.recipe.as_str().into(), of.doc.0.into(), of.version.0.into()];
+        let chunks: Vec<(u32, &NewChunk)> = (0..).zip(&self.chunks).collect();
+        insert_rows(connection, CHUNKS, &common, &chunks, |(number, chunk)| {
+            let NewChunk { span, headings, lines: (first, last), tokens, hash } = chunk;
+            let (number, start, end) = ((*number).into(), span.start.into(), span.end.into());
+            let hash = hash.to_vec().into();
+            [number, start, end, json(headings).into(), (*first).into(), (*last).into(), (*tokens).into(), hash]
+        })
+        .await?;
         self.require_embeddings(connection, of.tenant).await
     }
 
     async fn insert_embeddings(&self, connection: &mut Connection, tenant: &TenantId) -> Result<()> {
-        for (hash, vector) in &self.embeddings {
-            sql("INSERT INTO embeddings (tenant, recipe, hash, vector) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (tenant, recipe, hash) DO NOTHING")
-            .bind(tenant.as_str())
-            .bind(self.recipe.as_str())
-            .bind(hash.to_vec())
-            .bind(vector_bytes(vector))
-            .execute(&mut *connection)
-            .await?;
-        }
-        Ok(())
+        let common = [tenant.as_str().into(), self.recipe.as_str().into()];
+        let row = |(hash, vector): &Embedding| [hash.to_vec().into(), vector_bytes(vector).into()];
+        insert_rows(connection, EMBEDDINGS, &common, &self.embeddings, row).await
     }
 
     /// Vectors of one recipe have one length, the one that its generation was begun with.

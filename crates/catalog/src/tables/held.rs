@@ -70,18 +70,3 @@ fn require(quotas: &Quotas, before: Held, after: Held, total: Held) -> Result<()
     }
     Ok(())
 }
-
-/// Counts the tenant's chunks anew, after those of many documents were dropped at once.
-pub(crate) async fn recount_chunks(connection: &mut Connection, tenant: &TenantId) -> Result<()> {
-    sql("UPDATE tenants SET chunks = (
-             SELECT coalesce(sum(of_one.chunks), 0) FROM (
-                 SELECT max(k.chunks) AS chunks
-                 FROM documents d
-                 JOIN chunkings k ON k.tenant = d.tenant AND k.doc = d.doc AND k.version = d.version
-                 WHERE d.tenant = $1 AND d.live = 1 GROUP BY d.doc) of_one)
-         WHERE tenant = $1")
-    .bind(tenant.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
-}

@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod codec;
 mod derived;
 mod directory;
+mod disused;
 mod documents;
 mod feed;
 pub(crate) mod generations;
@@ -39,6 +40,7 @@ mod usage;
 mod verify;
 
 pub use census::CatalogReader;
+pub use disused::Dropped;
 pub(crate) use key_uses::KeyUses;
 pub(crate) use record::Recorder;
 pub use removal::Removal;

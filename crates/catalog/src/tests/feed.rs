@@ -88,9 +88,39 @@ async fn another_recipe_waits_for_its_chunks_and_then_goes_on(on: On) {
     assert_eq!(uncut(None, 10).await, []);
     let current = home.catalog.current(&scope, &id("c")).await.unwrap().unwrap();
     assert_eq!((current.chunks(&recipe()), current.chunks(&other)), (Some(1), Some(1)));
-    home.catalog.drop_derived(&service, &other).await.unwrap();
+    drop_derived(&home.catalog, &service, &other).await;
     assert_eq!(upto().await, Seq(0));
     assert_eq!(changes(&home, 0, 10).await.1, 3, "the other recipe's chunks were dropped too");
+}
+
+async fn what_no_recipe_in_use_made_is_dropped_bit_by_bit_and_nothing_else_is(on: On) {
+    let home = on.home_with_tenants().await;
+    let (scope, service, old) = (admin("acme"), Scope::service(&tenant("acme")), RecipeId::new("recipe-0").unwrap());
+    // So many that one step does not do.
+    for number in 0..300 {
+        let name = format!("d{}", number % 290);
+        let (chunks, embeddings) = cut("T", &number.to_string());
+        let also = Some(Cut { recipe: old.clone(), chunks, embeddings });
+        let besides = Besides { also, ..Besides::default() };
+        put(&home.catalog, &scope, NewDocument { besides, ..document(&name, &number.to_string()) }).await;
+    }
+    put(&home.catalog, &admin("globex"), NewDocument { recipe: old.clone(), ..document("theirs", "six") }).await;
+    let disused = async || home.catalog.disused_recipes(&service, &recipe()).await.unwrap();
+    let generation = home.catalog.create_generation(&service, &old, 4, &Chunking::default(), None).await.unwrap();
+    assert_eq!(disused().await, [], "a generation that is being built is of use");
+    home.catalog.forget_generation(&service, &generation.id).await.unwrap();
+    assert_eq!(disused().await, [old.clone()]);
+    assert_eq!(home.catalog.disused_recipes(&service, &old).await.unwrap(), [], "what is wanted is of use");
+    let held = home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap().held;
+    assert!(drop_derived(&home.catalog, &service, &old).await > 2);
+    assert_eq!(disused().await, []);
+    assert_eq!(home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap().held, held);
+    let tally = async |recipe| home.catalog.chunked(&service, recipe).await.unwrap();
+    assert_eq!((tally(&old).await.chunks.done, tally(&recipe()).await.chunks.done), (0, 290));
+    let theirs = Scope::service(&tenant("globex"));
+    assert_eq!(home.catalog.chunked(&theirs, &old).await.unwrap().chunks.done, 1);
+    let hashes: Vec<ChunkHash> = document("d9", "299").chunks.iter().map(|chunk| chunk.hash).collect();
+    assert_eq!(home.catalog.embeddings_known(&service, &recipe(), &hashes).await.unwrap().len(), 1);
 }
 
 async fn a_census_counts_the_rows_of_live_current_versions_and_is_the_same_beside_a_service(on: On) {
@@ -205,4 +235,5 @@ on_both! {
     the_live_table_has_everything_from_zero_and_only_the_new_later,
     the_gate_gives_each_passage_in_its_place_with_the_bytes_of_its_span,
     generations_change_places_in_one_step_and_the_live_one_is_not_forgotten,
+    what_no_recipe_in_use_made_is_dropped_bit_by_bit_and_nothing_else_is,
 }

@@ -309,6 +309,15 @@ pub(crate) async fn put(catalog: &Catalog, scope: &Scope, document: NewDocument)
     catalog.put_document(scope, document, draft("document.put")).await.unwrap()
 }
 
+/// Drops all that a recipe made. Says in how many steps.
+pub(crate) async fn drop_derived(catalog: &Catalog, scope: &Scope, recipe: &RecipeId) -> usize {
+    let (mut last, mut steps) = (Dropped::default(), 0);
+    while let Some(dropped) = catalog.drop_derived(scope, recipe, last, None).await.unwrap() {
+        (last, steps) = (dropped, steps + 1);
+    }
+    steps
+}
+
 pub(crate) fn key(doc: DocNo, version: VersionNo, chunk: u32) -> PassageKey {
     PassageKey { doc, version, chunk }
 }

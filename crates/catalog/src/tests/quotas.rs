@@ -113,7 +113,9 @@ async fn take(catalog: &Catalog, step: &Step) {
                 .await;
             assert_eq!(put.unwrap(), ChunksPut::Stored);
         }
-        Step::DropDerived(other) => catalog.drop_derived(&scope, &recipe_of(*other)).await.unwrap(),
+        Step::DropDerived(other) => {
+            drop_derived(catalog, &scope, &recipe_of(*other)).await;
+        }
     }
 }
 

@@ -76,6 +76,24 @@ fn discarding_removes_a_generation_with_all_that_was_put_aside_of_it() {
 }
 
 #[test]
+fn a_generation_has_readers_while_anybody_holds_it_or_a_state_that_it_had() {
+    let fixture = Fixture::new();
+    let generation = fixture.generation();
+    generation.publish(vec![row(0, 1, 0, "key")], Seq(1)).unwrap();
+    let before = generation.snapshot();
+    generation.publish(vec![row(1, 1, 0, "lock")], Seq(2)).unwrap();
+    let (now, other) = (generation.snapshot(), Arc::clone(&generation));
+    fixture.index.discard(&ann(), &generation_id("g1")).unwrap();
+    assert!(generation.has_readers());
+    drop(before);
+    assert!(generation.has_readers());
+    drop(now);
+    assert!(generation.has_readers());
+    drop(other);
+    assert!(!generation.has_readers());
+}
+
+#[test]
 fn housekeeping_removes_what_was_put_aside_inside_of_a_generation_and_leaves_the_generation() {
     let mut fixture = Fixture::new();
     for doc in 0..3 {

@@ -61,6 +61,9 @@ async fn until_the_new_index_answers_the_old_one_takes_in_what_is_written() {
     let (seq, rows) = life.indexed().await;
     assert_eq!(seq, between.seq.unwrap());
     assert!(rows > before.cut.chunks + 1, "{rows} rows after cutting {} chunks finer", before.cut.chunks);
+    let scope = Scope::service(&tenant());
+    assert_eq!(life.catalog.disused_recipes(&scope, &life.live_recipe().await).await.unwrap(), []);
+    assert_eq!(life.catalog.chunked(&scope, life.ingest.recipe()).await.unwrap().chunks.done, 0);
     life.end().await;
 }
 
