@@ -2,8 +2,10 @@
 
 use catena_catalog::PutOutcome;
 use catena_firewall::{Action, Policy};
+use catena_sources::memory::{Memory, MemoryDocument};
 use sha2::{Digest as _, Sha256};
 
+use super::sync::{World, everyone};
 use super::*;
 use crate::{IngestError, Restore};
 use catena_domain::VersionNo;
@@ -163,4 +165,19 @@ async fn a_policy_can_be_tried_and_nothing_changes() {
     assert_eq!(told, [("a.md", Action::Quarantine, 1)]);
     assert_eq!(life.catalog.seq(&writer()).await.unwrap(), seq);
     assert!(life.ingest.kept_back(&writer(), &id("a.md")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_touched_document_of_a_source_is_screened_by_the_policy_of_now() {
+    let world = World::of(Memory::new()).await;
+    let document = MemoryDocument::new(notes(), everyone());
+    world.life.secrets(Action::Off).await;
+    world.memory.put("a.md", document.clone());
+    world.synced().await;
+    let flags = async || world.current("a.md").await.unwrap().screening.unwrap().flags;
+    assert_eq!(flags().await, Vec::<String>::new());
+    world.life.secrets(Action::Flag).await;
+    world.memory.put_tagged("a.md", document, "touched");
+    let totals = world.synced().await;
+    assert_eq!((flags().await.len(), totals.chunks_embedded), (1, 0), "{totals:?}");
 }
