@@ -73,15 +73,15 @@ impl Look {
 
     fn take(&mut self, place: &Place, event: Event) -> Result<(), SourceError> {
         match event {
-            Event::Found(mut item) => match place.outer(&item.id) {
-                Ok(id) => {
-                    item.moved_from = item.moved_from.take().and_then(|from| place.outer(&from).ok());
-                    // Should the new place be taken here, it is gone from the old one all the same.
-                    self.gone.extend(item.moved_from.clone());
-                    self.found.insert(id, item);
+            Event::Found(mut item) => {
+                item.moved_from = item.moved_from.take().and_then(|from| place.outer(&from).ok());
+                // Should it find no place here, or a taken one, it is gone from the old one all the same.
+                self.gone.extend(item.moved_from.clone());
+                match place.outer(&item.id) {
+                    Ok(id) => drop(self.found.insert(id, item)),
+                    Err(error) => self.skip(place, item.id.as_str(), error.to_string()),
                 }
-                Err(error) => self.skip(place, item.id.as_str(), error.to_string()),
-            },
+            }
             Event::Gone(id) => self.gone.extend(place.outer(&id)),
             Event::Skipped { name, reason } => self.skip(place, &name, reason),
             Event::End(ended) => self.ended = Some(ended),

@@ -190,6 +190,26 @@ fn what_was_moved_to_where_something_lies_is_gone_from_where_it_was() {
 }
 
 #[test]
+fn what_was_moved_to_where_nothing_can_lie_is_gone_from_where_it_was() {
+    on_one_thread(async {
+        let world = World::of(Memory::with_cursor()).await;
+        let other = SourceName::new("other").unwrap();
+        world.life.ingest.create_source(&writer(), &other, new_source(None), draft()).await.unwrap();
+        let sync = async || {
+            world.life.ingest.request_sync(&writer(), &other, false, draft()).await.unwrap().unwrap();
+            assert!(world.life.run_next_job().await);
+        };
+        world.put("a.md", &note(1), readers(0));
+        sync().await;
+        assert!(world.current("other/a.md").await.is_some());
+        // An id of its source, and too long behind the prefix.
+        world.memory.rename("a.md", &format!("{}.md", "a".repeat(507)));
+        sync().await;
+        assert!(world.current("other/a.md").await.is_none());
+    });
+}
+
+#[test]
 fn sources_with_prefixes_of_their_own_do_not_meet() {
     on_one_thread(async {
         let world = World::of(Memory::new()).await;
