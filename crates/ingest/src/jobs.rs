@@ -206,7 +206,7 @@ impl Ingest {
 }
 
 /// What a run comes to; nothing when another worker has the job.
-fn end_of(claimed: &Claimed, outcome: Result<(), Interrupted>) -> Option<JobEnd> {
+pub(crate) fn end_of(claimed: &Claimed, outcome: Result<(), Interrupted>) -> Option<JobEnd> {
     let (tenant, job, kind) = (&claimed.tenant, &claimed.job.id, claimed.job.kind.as_str());
     let (end, what) = match outcome {
         Ok(()) => (JobEnd::Succeeded, "a job succeeded"),
@@ -216,6 +216,11 @@ fn end_of(claimed: &Claimed, outcome: Result<(), Interrupted>) -> Option<JobEnd>
         Err(Interrupted::Stopping) => (JobEnd::Deferred, "a job was put back, because its worker stops"),
         Err(Interrupted::HandedOver) => (JobEnd::HandedOver, "a job waits for a process that has the index"),
         Err(Interrupted::Held { plan }) => (JobEnd::Held(plan), "a job waits for an approval"),
+        // It goes on from where it was, a few times.
+        Err(Interrupted::Failed(IngestError::Catalog(CatalogError::Busy { what }))) => {
+            tracing::warn!(%tenant, %job, kind, what, "a job was put back, because the catalog is busy");
+            return Some(JobEnd::Deferred);
+        }
         Err(Interrupted::Failed(IngestError::Catalog(CatalogError::TenantGone { .. }))) => {
             (JobEnd::Cancelled, "a job ended, because its tenant was deleted")
         }

@@ -320,6 +320,7 @@ pub(super) fn is_full(error: &sqlx::Error) -> bool {
 
 /// Whether the same again may well succeed: somebody else was in the way for too long.
 pub(super) fn says_busy(error: &sqlx::Error) -> bool {
-    // A serialization failure, a deadlock, a lock that was not had in time, a statement that took too long.
-    state(error).is_some_and(|state| matches!(state.as_str(), "40001" | "40P01" | "55P03" | "57014"))
+    // A serialization failure, a deadlock, a lock that was not had in time, a statement that took too long, a transaction
+    // that stood still.
+    state(error).is_some_and(|state| matches!(state.as_str(), "40001" | "40P01" | "55P03" | "57014" | "25P03"))
 }

@@ -1,13 +1,16 @@
 //! Imports, purges of many, and workers without an index.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use catena_catalog::{Job, JobState, SealedCredentials, SourceDescription, SourceState};
+use catena_catalog::{
+    CatalogError, Job, JobEnd, JobState, SealedCredentials, SourceDescription, SourceState, Taking, WorkerReach,
+};
 use catena_domain::SourceName;
 use catena_sources::Surroundings;
 
 use super::*;
-use crate::{Import, ImportChange, Purging};
+use crate::{Import, ImportChange, IngestError, Purging, jobs};
 
 const LINES: usize = 9;
 
@@ -222,4 +225,18 @@ async fn a_worker_without_the_index_cuts_and_embeds_and_hands_the_building_over(
 fn a_held_job_keeps_its_plan() {
     let held = crate::progress::Interrupted::Held { plan: "{}".into() };
     assert!(format!("{held:?}").contains("{}"));
+}
+
+#[tokio::test]
+async fn a_job_that_meets_a_busy_catalog_waits_its_turn_again() {
+    let folder = TempDir::new().unwrap();
+    let life = Life::begin(&folder).await;
+    life.make_tenant(life.ingest.recipe()).await;
+    life.ingest.request_reindex(&writer(), draft()).await.unwrap();
+    let taking = Taking { lease: Duration::from_secs(30), at_once_per_tenant: 1, reach: WorkerReach::Index };
+    let claimed = life.catalog.claim_job(&taking).await.unwrap().unwrap();
+    let end = |error: CatalogError| jobs::end_of(&claimed, Err(IngestError::from(error).into()));
+    assert_eq!(end(CatalogError::Busy { what: "the queue for the database" }), Some(JobEnd::Deferred));
+    assert!(matches!(end(CatalogError::ChunkingChanged), Some(JobEnd::Failed(_))));
+    life.end().await;
 }
