@@ -36,4 +36,4 @@ pub use model::{
 };
 pub use store::{Database, PostgresPlace};
 pub use stored_acl::{acl_of, acl_text};
-pub use tables::{CatalogReader, Dropped, Removal, verify_record};
+pub use tables::{CatalogReader, Disused, Dropped, Removal, verify_record};

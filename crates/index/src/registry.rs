@@ -291,12 +291,13 @@ impl Index {
         aside.ok_or_else(|| IndexError::Absent { generation: key.1.to_string() })
     }
 
-    /// Removes a retired generation with all that was put aside of it. Nothing there is fine.
-    pub fn discard(&self, scope: &Scope, id: &GenerationId) -> Result<(), IndexError> {
+    /// Removes a retired generation with all that was put aside of it. Nothing there is fine. Gives the generation if
+    /// somebody had it open: whoever reads it reads on.
+    pub fn discard(&self, scope: &Scope, id: &GenerationId) -> Result<Option<Arc<Generation>>, IndexError> {
         let key = (scope.tenant().clone(), id.clone());
         let place = self.place(&key);
         let mut held = place.lock().unwrap_or_else(PoisonError::into_inner);
-        self.close(&key, &mut held);
+        let closed = self.close(&key, &mut held);
         let (folder, tenant) = (self.folder(&key), self.tenant(&key.0));
         let doomed = tenant.join(format!("{id}.{DISCARDED}"));
         disk::remove(&doomed)?;
@@ -309,7 +310,7 @@ impl Index {
         for name in rest {
             disk::remove(&tenant.join(name))?;
         }
-        Ok(())
+        Ok(closed)
     }
 
     /// Removes every generation and every segment of the scope's tenant that was put aside, and what is left of removed
@@ -350,12 +351,14 @@ impl Index {
     }
 
     /// Closes the open generation, if there is one: whoever holds it can read on, and not write.
-    fn close(&self, key: &Key, held: &mut Weak<Generation>) {
+    fn close(&self, key: &Key, held: &mut Weak<Generation>) -> Option<Arc<Generation>> {
         let popped = self.open().forget(key);
-        if let Some(generation) = popped.or_else(|| held.upgrade()) {
+        let closed = popped.or_else(|| held.upgrade());
+        if let Some(generation) = &closed {
             generation.close();
         }
         *held = Weak::new();
+        closed
     }
 
     fn recent(&self, key: &Key) -> Option<Arc<Generation>> {

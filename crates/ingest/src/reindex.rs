@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_catalog::{
-    CatalogError, Claimed, Count, Cut, Dropped, Fence, GenerationRow, GenerationState, Spending, StoredText, Tally,
-    WorkerReach,
+    CatalogError, Claimed, Count, Cut, Disused, Dropped, Fence, GenerationRow, GenerationState, Spending, StoredText,
+    Tally, WorkerReach,
 };
 use catena_domain::{ErrorKind, RecipeId};
+use catena_index::Generation;
 use catena_runtime::clock::{self, Stopwatch};
 use catena_text::Format;
 use futures::StreamExt as _;
@@ -49,7 +50,7 @@ pub(crate) async fn run(
     let shared = &ingest.0;
     if is_replaced(shared, scope, claimed).await? {
         let live = shared.catalog.live_generation(scope).await?.recipe;
-        return let_go(shared, scope, progress, &all_cut(shared, scope, &live).await?).await;
+        return let_go(ingest, scope, progress, &all_cut(shared, scope, &live).await?).await;
     }
     loop {
         let recipe = recipe::recipes(shared, scope).await?.wanted;
@@ -85,7 +86,7 @@ async fn build(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, recipe: 
     let checkpoint = Checkpoint { new: row.id.to_string() };
     progress.checkpoint(&serde_json::to_string(&checkpoint).unwrap_or_default()).await?;
     ingest.swap(scope, &generation, promote).await?;
-    let_go(shared, scope, progress, &tally).await
+    let_go(ingest, scope, progress, &tally).await
 }
 
 /// Whether the new generation stands in the old one's place already, as when the job was cut off right after that.
@@ -96,39 +97,33 @@ async fn is_replaced(shared: &Shared, scope: &Scope, claimed: &Claimed) -> Resul
 }
 
 /// Removes what does not answer any more: generations that were retired, or begun and given up, and what only they were
-/// made of. The new one answers already: a job that is cancelled now has done its work, and the next one removes the
-/// rest.
-async fn let_go(
-    shared: &Arc<Shared>,
-    scope: &Scope,
-    progress: &Progress<'_>,
-    tally: &Tally,
-) -> Result<(), Interrupted> {
-    match remove_old(shared, scope, progress, tally).await {
+/// made of. The new one answers already, so a job that is cancelled or fails now has done its work; the next one removes
+/// the rest.
+async fn let_go(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, tally: &Tally) -> Result<(), Interrupted> {
+    match remove_old(ingest, scope, progress, tally).await {
         Err(Interrupted::Cancelled) => Ok(()),
+        Err(Interrupted::Failed(error)) if !ends_the_job(&error) => {
+            tracing::warn!(tenant = %scope.tenant(), %error, kind = error.kind().as_str(),
+                "the new index answers; what the old one was made of is still there, and goes with the next re-index");
+            Ok(())
+        }
         ended => ended,
     }
 }
 
-async fn remove_old(
-    shared: &Arc<Shared>,
-    scope: &Scope,
-    progress: &Progress<'_>,
-    tally: &Tally,
-) -> Result<(), Interrupted> {
+fn ends_the_job(error: &IngestError) -> bool {
+    matches!(error, IngestError::Catalog(CatalogError::LeaseLost { .. } | CatalogError::TenantGone { .. }))
+}
+
+async fn remove_old(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, tally: &Tally) -> Result<(), Interrupted> {
+    let shared = &ingest.0;
     progress.report(tally, "letting go of the old generation").await?;
-    for row in shared.catalog.generations(scope).await? {
-        if row.state != GenerationState::Live {
-            discard(shared, scope, &row).await?;
-        }
-        if row.state == GenerationState::Building {
-            shared.catalog.forget_generation(scope, &row.id).await?;
-        }
-    }
-    let (wanted, fence) = (recipe::recipes(shared, scope).await?.wanted.id, progress.fence());
-    for recipe in shared.catalog.disused_recipes(scope, &wanted).await? {
+    let (wanted, fence) = (recipe::recipes(shared, scope).await?.wanted, progress.fence());
+    discard_old(ingest, scope, &fence).await?;
+    for recipe in shared.catalog.disused_recipes(scope, &wanted.id).await? {
+        let disused = Disused { recipe, chunking: wanted.chunking.clone() };
         let mut last = Dropped::default();
-        while let Some(dropped) = shared.catalog.drop_derived(scope, &recipe, last, Some(&fence)).await? {
+        while let Some(dropped) = shared.catalog.drop_derived(scope, &disused, last, Some(&fence)).await? {
             last = dropped;
             progress.report(tally, "letting go of what the old generation was made of").await?;
         }
@@ -136,17 +131,26 @@ async fn remove_old(
     Ok(progress.report(tally, "the new generation answers").await?)
 }
 
-/// Removes a generation's files, and waits for whoever still reads them.
-async fn discard(shared: &Arc<Shared>, scope: &Scope, row: &GenerationRow) -> Result<(), IngestError> {
-    let (index, owner, row) = (Arc::clone(&shared.index), scope.clone(), row.clone());
+/// Removes every generation but the one that answers, and waits for whoever still reads one.
+async fn discard_old(ingest: &Ingest, scope: &Scope, fence: &Fence) -> Result<(), IngestError> {
+    let shared = &ingest.0;
+    let publisher = ingest.publisher(scope.tenant()).await;
+    // A purge, which looks through all of them, is not to find one that goes.
+    let turn = publisher.turn.lock().await;
+    for row in shared.catalog.generations(scope).await? {
+        if row.state == GenerationState::Building {
+            shared.catalog.forget_generation(scope, &row.id, Some(fence)).await?;
+        }
+    }
+    let (index, owner, live) = (Arc::clone(&shared.index), scope.clone(), shared.catalog.live_generation(scope).await?);
     let discarded = shared.compute.run(move || {
-        // One that cannot be opened is read by nobody.
-        let open = index.existing(&owner, &row.id, &row.recipe, row.dimension as usize).unwrap_or_default();
-        index.discard(&owner, &row.id).map(|()| open)
+        let old = index.generations_on_disk(&owner)?.into_iter().filter(|id| *id != live.id);
+        old.filter_map(|id| index.discard(&owner, &id).transpose()).collect::<Result<Vec<_>, _>>()
     });
-    let Some(old) = discarded.await?? else { return Ok(()) };
+    let old = discarded.await??;
+    drop(turn);
     let watch = Stopwatch::start();
-    while old.has_readers() && watch.elapsed() < LAST_READERS_WAIT {
+    while old.iter().any(Generation::has_readers) && watch.elapsed() < LAST_READERS_WAIT {
         clock::pause(LOOK_AGAIN).await;
     }
     Ok(())

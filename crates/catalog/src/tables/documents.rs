@@ -20,7 +20,7 @@ use crate::store::{Connection, Store, WriteTx, in_task, sql};
 use crate::tables::codec::{acl_text, corrupt, hex, json, long, sha256};
 use crate::tables::derived::Derived;
 use crate::tables::text::{self, Block, TextOf};
-use crate::tables::{chain, held, job_runs, places, screenings, suspects, tenants, usage};
+use crate::tables::{chain, generations, held, job_runs, places, screenings, suspects, tenants, usage};
 
 /// Longest normalised text, in bytes: normalising may lengthen what came in.
 const TEXT_BYTES_MAX: usize = 4 * limits::DOCUMENT_BODY_BYTES_MAX;
@@ -175,6 +175,11 @@ pub(crate) async fn put(
     {
         return Err(CatalogError::ChunkingChanged);
     }
+    let also = match also {
+        // The generation that it was for may have been replaced meanwhile, and what it was made of dropped.
+        Some(also) if generations::is_in_use(tx.connection(), &tenant, &also.recipe).await? => Some(also),
+        _ => None,
+    };
     let before = find(tx.connection(), &tenant, &document.id).await?;
     require(before.as_ref(), &document.id, document.expect)?;
     let change = change(before.as_ref(), &document);

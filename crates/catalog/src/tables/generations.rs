@@ -121,11 +121,14 @@ impl Catalog {
         .await
     }
 
-    /// Forgets a generation that does not answer. One that is not there is forgotten already.
-    pub async fn forget_generation(&self, scope: &Scope, id: &GenerationId) -> Result<()> {
+    /// Forgets a generation that does not answer. One that is not there is forgotten already. Refused when it is part of
+    /// a job that another worker has.
+    pub async fn forget_generation(&self, scope: &Scope, id: &GenerationId, fence: Option<&Fence>) -> Result<()> {
         let (store, tenant, id) = (self.store.clone(), scope.tenant().clone(), id.clone());
+        let fence = fence.cloned();
         in_task(async move {
             let mut tx = store.write(&tenant).await?;
+            job_runs::require_held_if_any(tx.connection(), &tenant, fence.as_ref()).await?;
             let row = sql("DELETE FROM generations WHERE tenant = $1 AND generation = $2 RETURNING state")
                 .bind(tenant.as_str())
                 .bind(id.as_str())
@@ -141,6 +144,17 @@ impl Catalog {
         })
         .await
     }
+}
+
+/// Whether a generation of the recipe answers, or is being built.
+pub(crate) async fn is_in_use(connection: &mut Connection, tenant: &TenantId, recipe: &RecipeId) -> Result<bool> {
+    let row = sql("SELECT count(*) AS generations FROM generations
+         WHERE tenant = $1 AND recipe = $2 AND state <> 'retired'")
+    .bind(tenant.as_str())
+    .bind(recipe.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(row.u64("generations")? > 0)
 }
 
 /// Stores a new generation of a tenant.

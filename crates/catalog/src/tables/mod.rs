@@ -40,7 +40,7 @@ mod usage;
 mod verify;
 
 pub use census::CatalogReader;
-pub use disused::Dropped;
+pub use disused::{Disused, Dropped};
 pub(crate) use key_uses::KeyUses;
 pub(crate) use record::Recorder;
 pub use removal::Removal;

@@ -241,7 +241,7 @@ async fn step(connection: &mut Connection, tenant: &TenantId, purge: PendingPurg
 }
 
 /// Removes the vectors of chunks that are gone, unless another chunk of the tenant needs them.
-async fn drop_unused_vectors(connection: &mut Connection, tenant: &TenantId, chunks: &[Row]) -> Result<()> {
+pub(crate) async fn drop_unused_vectors(connection: &mut Connection, tenant: &TenantId, chunks: &[Row]) -> Result<()> {
     let mut hashes: BTreeMap<RecipeId, Vec<ChunkHash>> = BTreeMap::new();
     for chunk in chunks {
         hashes.entry(chunk.name("recipe")?).or_default().push(chunk.hash("hash")?);

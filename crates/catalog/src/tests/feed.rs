@@ -1,6 +1,8 @@
 //! What the index and the gate get to read.
 
 use super::*;
+use crate::store::sql;
+use crate::{Cutting, Disused};
 use catena_domain::Seq;
 
 async fn changes(home: &Home, after: u64, documents_max: usize) -> (Vec<(u32, u32, u32)>, u64) {
@@ -93,34 +95,52 @@ async fn another_recipe_waits_for_its_chunks_and_then_goes_on(on: On) {
     assert_eq!(changes(&home, 0, 10).await.1, 3, "the other recipe's chunks were dropped too");
 }
 
+async fn vectors(home: &Home, recipe: &RecipeId) -> u64 {
+    let mut tx = home.catalog.store.read(&tenant("acme")).await.unwrap();
+    let count = sql("SELECT count(*) AS vectors FROM embeddings WHERE tenant = $1 AND recipe = $2");
+    let row = count.bind("acme").bind(recipe.as_str()).fetch_one(&mut tx).await.unwrap();
+    row.u64("vectors").unwrap()
+}
+
 async fn what_no_recipe_in_use_made_is_dropped_bit_by_bit_and_nothing_else_is(on: On) {
     let home = on.home_with_tenants().await;
     let (scope, service, old) = (admin("acme"), Scope::service(&tenant("acme")), RecipeId::new("recipe-0").unwrap());
+    let generation = home.catalog.create_generation(&service, &old, 4, &Chunking::default(), None).await.unwrap();
+    let also = |text: &str| {
+        let (chunks, embeddings) = cut("T", text);
+        Besides { also: Some(Cut { recipe: old.clone(), chunks, embeddings }), ..Besides::default() }
+    };
+    let document_of_both = |name: &str, text: &str| NewDocument { besides: also(text), ..document(name, text) };
     // So many that one step does not do.
-    for number in 0..300 {
-        let name = format!("d{}", number % 290);
-        let (chunks, embeddings) = cut("T", &number.to_string());
-        let also = Some(Cut { recipe: old.clone(), chunks, embeddings });
-        let besides = Besides { also, ..Besides::default() };
-        put(&home.catalog, &scope, NewDocument { besides, ..document(&name, &number.to_string()) }).await;
+    for number in 0..100 {
+        put(&home.catalog, &scope, document_of_both(&format!("d{}", number % 90), &number.to_string())).await;
     }
     put(&home.catalog, &admin("globex"), NewDocument { recipe: old.clone(), ..document("theirs", "six") }).await;
     let disused = async || home.catalog.disused_recipes(&service, &recipe()).await.unwrap();
-    let generation = home.catalog.create_generation(&service, &old, 4, &Chunking::default(), None).await.unwrap();
     assert_eq!(disused().await, [], "a generation that is being built is of use");
-    home.catalog.forget_generation(&service, &generation.id).await.unwrap();
+    home.catalog.forget_generation(&service, &generation.id, None).await.unwrap();
+    put(&home.catalog, &scope, document_of_both("d0", "by one who had read before")).await;
+    let tally = async |recipe| home.catalog.chunked(&service, recipe).await.unwrap().chunks.done;
+    assert_eq!(tally(&old).await, 89, "a write brought back what a generation that is gone was made of");
     assert_eq!(disused().await, [old.clone()]);
     assert_eq!(home.catalog.disused_recipes(&service, &old).await.unwrap(), [], "what is wanted is of use");
+
+    let all = Cutting { target_tokens: Some(64), ..Cutting::default() };
+    let elsewhere = Disused { recipe: old.clone(), chunking: Chunking { all, ..Chunking::default() } };
+    let refused = home.catalog.drop_derived(&service, &elsewhere, Dropped::default(), None).await;
+    assert!(matches!(refused, Err(CatalogError::ChunkingChanged)), "{refused:?}");
     let held = home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap().held;
-    assert!(drop_derived(&home.catalog, &service, &old).await > 2);
+    let disused_now = Disused { recipe: old.clone(), chunking: Chunking::default() };
+    home.catalog.drop_derived(&service, &disused_now, Dropped::default(), None).await.unwrap().unwrap();
+    let left = vectors(&home, &old).await;
+    assert!(left > 0 && left < 100, "{left} vectors are left of 100: chunks go with theirs, some at a time");
+    assert!(drop_derived(&home.catalog, &service, &old).await > 1);
+    assert_eq!((vectors(&home, &old).await, vectors(&home, &recipe()).await), (0, 101));
     assert_eq!(disused().await, []);
     assert_eq!(home.catalog.tenant(&operator(), &tenant("acme")).await.unwrap().unwrap().held, held);
-    let tally = async |recipe| home.catalog.chunked(&service, recipe).await.unwrap();
-    assert_eq!((tally(&old).await.chunks.done, tally(&recipe()).await.chunks.done), (0, 290));
+    assert_eq!((tally(&old).await, tally(&recipe()).await), (0, 90));
     let theirs = Scope::service(&tenant("globex"));
     assert_eq!(home.catalog.chunked(&theirs, &old).await.unwrap().chunks.done, 1);
-    let hashes: Vec<ChunkHash> = document("d9", "299").chunks.iter().map(|chunk| chunk.hash).collect();
-    assert_eq!(home.catalog.embeddings_known(&service, &recipe(), &hashes).await.unwrap().len(), 1);
 }
 
 async fn a_census_counts_the_rows_of_live_current_versions_and_is_the_same_beside_a_service(on: On) {
@@ -219,8 +239,8 @@ async fn generations_change_places_in_one_step_and_the_live_one_is_not_forgotten
     home.catalog.promote_generation(&scope, &new.id, draft("promote")).await.unwrap();
     let live = home.catalog.live_generation(&scope).await.unwrap();
     assert_eq!((&live.id, live.dimension), (&new.id, 8));
-    assert!(home.catalog.forget_generation(&scope, &new.id).await.is_err());
-    home.catalog.forget_generation(&scope, &old.id).await.unwrap();
+    assert!(home.catalog.forget_generation(&scope, &new.id, None).await.is_err());
+    home.catalog.forget_generation(&scope, &old.id, None).await.unwrap();
     assert_eq!(home.catalog.generations(&scope).await.unwrap(), std::slice::from_ref(&live));
     let unknown = catena_domain::GenerationId::new("nothing").unwrap();
     assert!(home.catalog.promote_generation(&scope, &unknown, draft("promote")).await.is_err());

@@ -155,7 +155,7 @@ async fn no_write_reaches_into_another_tenant(on: On) {
     assert!(catalog.refuse_job(&globex, job, draft("refuse")).await.unwrap().is_none());
     assert!(catalog.retry_job(&globex, job, draft("retry")).await.unwrap().is_none());
     assert!(catalog.promote_generation(&globex, &names.generations[0], draft("promote")).await.is_err());
-    catalog.forget_generation(&globex, &names.generations[0]).await.unwrap();
+    catalog.forget_generation(&globex, &names.generations[0], None).await.unwrap();
     drop_derived(catalog, &globex, &recipe()).await;
     let (chunks, embeddings) = cut("T", &text("acme"));
     let put = catalog

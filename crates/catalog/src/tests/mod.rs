@@ -311,8 +311,9 @@ pub(crate) async fn put(catalog: &Catalog, scope: &Scope, document: NewDocument)
 
 /// Drops all that a recipe made. Says in how many steps.
 pub(crate) async fn drop_derived(catalog: &Catalog, scope: &Scope, recipe: &RecipeId) -> usize {
+    let disused = Disused { recipe: recipe.clone(), chunking: Chunking::default() };
     let (mut last, mut steps) = (Dropped::default(), 0);
-    while let Some(dropped) = catalog.drop_derived(scope, recipe, last, None).await.unwrap() {
+    while let Some(dropped) = catalog.drop_derived(scope, &disused, last, None).await.unwrap() {
         (last, steps) = (dropped, steps + 1);
     }
     steps

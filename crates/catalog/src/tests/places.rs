@@ -123,6 +123,7 @@ async fn a_text_is_stored_under_the_recipe_of_the_generation_that_answers_as_wel
     let home = on.home_with_tenants().await;
     let (catalog, scope) = (&home.catalog, admin("acme"));
     let other = RecipeId::new("recipe-2").unwrap();
+    catalog.create_generation(&scope, &other, 4, &Chunking::default(), None).await.unwrap();
     let new = document("a", "one\n\ntwo");
     let also = Cut { recipe: other.clone(), chunks: new.chunks[..1].to_vec(), embeddings: new.embeddings.clone() };
     put(catalog, &scope, NewDocument { besides: Besides { also: Some(also), ..new.besides.clone() }, ..new }).await;
