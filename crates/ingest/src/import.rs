@@ -278,7 +278,7 @@ async fn write(
     match change {
         ImportChange::Write(submission) => {
             let deed = progress.deed_of_item("document.put", item);
-            let put = ingest.put(scope, (**submission).clone(), Freshness::Durable, deed).await?.value;
+            let put = ingest.put(scope, (**submission).clone(), Freshness::Bulk, deed).await?.value;
             if put.change == Change::Quarantined {
                 return Ok(Outcome::KeptBack);
             }

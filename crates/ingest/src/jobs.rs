@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use catena_access::Scope;
 use catena_audit::Draft;
-use catena_catalog::{CatalogError, Claimed, Deed, Job, JobEnd, JobKind, LiveIndex, NewJob, Taking, Written};
+use catena_catalog::{
+    CatalogError, Claimed, Deed, Job, JobEnd, JobKind, LiveIndex, NewJob, Taking, WorkerReach, Written,
+};
 use catena_domain::TenantId;
 use catena_runtime::clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::progress::{Interrupted, Progress};
-use crate::{Ingest, IngestError, import, purge_job, reindex};
+use crate::{Freshness, Ingest, IngestError, import, purge_job, reindex};
 
 /// How often a worker looks for work that nobody announced.
 const POLL: Duration = Duration::from_secs(2);
@@ -151,10 +153,30 @@ impl Ingest {
     async fn run_kind(&self, scope: &Scope, progress: &Progress<'_>, claimed: &Claimed) -> Result<(), Interrupted> {
         match claimed.job.kind {
             JobKind::Reindex => reindex::run(self, scope, progress, claimed).await,
-            JobKind::Import => import::run(self, scope, progress, claimed).await,
+            JobKind::Import => self.found_at_its_end(scope, import::run(self, scope, progress, claimed)).await,
             JobKind::Purge => purge_job::run(self, scope, progress, claimed).await,
-            JobKind::Sync => crate::sync::run(self, scope, progress, claimed).await,
+            JobKind::Sync => {
+                self.found_at_its_end(scope, Box::pin(crate::sync::run(self, scope, progress, claimed))).await
+            }
         }
+    }
+
+    /// Whoever sees that such a job has succeeded finds all that it wrote.
+    async fn found_at_its_end(
+        &self,
+        scope: &Scope,
+        work: impl Future<Output = Result<(), Interrupted>>,
+    ) -> Result<(), Interrupted> {
+        let before = self.0.catalog.seq(scope).await?;
+        work.await?;
+        // What was done is done, whatever becomes of this.
+        if let Ok(after) = self.0.catalog.seq(scope).await
+            && after > before
+            && self.0.reach == WorkerReach::Index
+        {
+            self.publish_after(scope, Some(after), Freshness::Searchable).await?;
+        }
+        Ok(())
     }
 
     /// Brings every tenant's index up to the catalog, as after a start: what was cut off is published now, and a tenant

@@ -30,6 +30,8 @@ const RETRY_AFTER: [Duration; 4] =
 /// How long a writer waits for its write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
+    /// Until it is durable, as one of many that a job writes. They become searchable together, soon enough.
+    Bulk,
     /// Until it is durable. It becomes searchable soon after.
     Durable,
     /// Until a search finds it.
@@ -39,6 +41,8 @@ pub enum Freshness {
 /// How far apart publications are that nobody waits for. One alone is made at once; of an import, what comes in between
 /// becomes one segment, which spares the disk that questions are recorded on.
 const APART: Duration = Duration::from_millis(200);
+/// The same of what a job writes: whoever wants all of it waits for the job's end anyway.
+const BULK_APART: Duration = Duration::from_secs(1);
 
 /// One tenant's turn-taking.
 #[derive(Default)]
@@ -48,6 +52,7 @@ pub(crate) struct Publisher {
     /// Held by each job of the tenant that is at work; a removal holds it alone.
     pub(crate) jobs: RwLock<()>,
     scheduled: AtomicBool,
+    bulk_scheduled: AtomicBool,
     /// Segments are being merged.
     compacts: AtomicBool,
     /// The last publication failed because the disk was full.
@@ -63,9 +68,11 @@ impl Ingest {
         seq: Option<Seq>,
         freshness: Freshness,
     ) -> Result<bool, IngestError> {
-        if freshness == Freshness::Durable {
-            if seq.is_some() {
-                self.publish_soon(scope.tenant()).await;
+        if freshness != Freshness::Searchable {
+            match freshness {
+                _ if seq.is_none() => {}
+                Freshness::Bulk => self.publish_in_bulk(scope.tenant()).await,
+                _ => self.publish_soon(scope.tenant()).await,
             }
             return Ok(false);
         }
@@ -85,17 +92,30 @@ impl Ingest {
 
     /// Publishes whatever the catalog holds, in the background. Any number of calls before it begins are one.
     pub async fn publish_soon(&self, tenant: &TenantId) {
+        self.publish_apart(tenant, APART, |publisher| &publisher.scheduled).await;
+    }
+
+    /// The same for what a job writes: less often, and with whatever is published meanwhile.
+    pub(crate) async fn publish_in_bulk(&self, tenant: &TenantId) {
+        self.publish_apart(tenant, BULK_APART, |publisher| &publisher.bulk_scheduled).await;
+    }
+
+    async fn publish_apart(&self, tenant: &TenantId, apart: Duration, scheduled: fn(&Publisher) -> &AtomicBool) {
         if self.0.reach == WorkerReach::CatalogAlone {
             return;
         }
         let publisher = self.publisher(tenant).await;
-        if publisher.scheduled.swap(true, Ordering::AcqRel) {
+        if scheduled(&publisher).swap(true, Ordering::AcqRel) {
             return;
         }
         let (ingest, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
             let last = *publisher.turn.lock().await;
-            clock::pause(last.map_or(Duration::ZERO, |last| APART.saturating_sub(last.elapsed()))).await;
+            clock::pause(last.map_or(Duration::ZERO, |last| apart.saturating_sub(last.elapsed()))).await;
+            if !scheduled(&publisher).load(Ordering::Acquire) {
+                // Another publication took it along.
+                return;
+            }
             for wait in RETRY_AFTER {
                 let error = match ingest.publish(&tenant).await {
                     // What was to be published went with its tenant.
@@ -103,13 +123,13 @@ impl Ingest {
                     Err(error) => error,
                 };
                 tracing::error!(%tenant, %error, kind = error.kind().as_str(), ?wait, "publishing failed; it is tried again");
-                if publisher.scheduled.swap(true, Ordering::AcqRel) {
+                if scheduled(&publisher).swap(true, Ordering::AcqRel) {
                     // A later write's publication is on its way and takes this one along.
                     return;
                 }
                 clock::pause(wait).await;
             }
-            publisher.scheduled.store(false, Ordering::Release);
+            scheduled(&publisher).store(false, Ordering::Release);
             tracing::error!(%tenant, "publishing is given up until the next write or start");
         });
     }
@@ -121,6 +141,7 @@ impl Ingest {
         let work = tokio::spawn(async move {
             let mut turn = publisher.turn.lock().await;
             publisher.scheduled.store(false, Ordering::Release);
+            publisher.bulk_scheduled.store(false, Ordering::Release);
             let published = publish(&shared, &scope).await;
             if let Ok(generation) = &published {
                 compact_soon(&shared, &scope, &publisher, generation);

@@ -128,7 +128,7 @@ async fn remove_old(ingest: &Ingest, scope: &Scope, progress: &Progress<'_>, tal
             progress.report(tally, "letting go of what the old generation was made of").await?;
         }
     }
-    Ok(progress.report(tally, "the new generation answers").await?)
+    progress.report(tally, "the new generation answers").await
 }
 
 /// Removes every generation but the one that answers, and waits for whoever still reads one.

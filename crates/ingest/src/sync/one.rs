@@ -212,7 +212,7 @@ impl Syncing<'_> {
         let moved = Move { source: self.name.clone(), from: from.id.clone(), to: to.clone(), title_from_id };
         let written = self.ingest.0.catalog.move_document(self.scope, moved, self.deed("document.move")).await?;
         if written.is_some() {
-            self.ingest.publish_soon(self.scope.tenant()).await;
+            self.ingest.publish_in_bulk(self.scope.tenant()).await;
         }
         Ok(written.is_some())
     }
@@ -311,7 +311,7 @@ impl Syncing<'_> {
     async fn put(&self, submission: Submission) -> Result<Put, IngestError> {
         let deed = self.deed("document.put");
         // On the heap: the pipeline's state is large, and most items never come here.
-        Ok(Box::pin(self.ingest.put(self.scope, submission, Freshness::Durable, deed)).await?.value)
+        Ok(Box::pin(self.ingest.put(self.scope, submission, Freshness::Bulk, deed)).await?.value)
     }
 
     /// Equal bytes of which the same is said need no pipeline: at most what is said beside them is written. Nothing where
@@ -325,17 +325,16 @@ impl Syncing<'_> {
         let (id, fetched) = (&wanted.to_read.id, &wanted.fetched);
         let same = (Some(wanted.sha), Some(wanted.said));
         let is_known = known.is_some_and(|known| (known.bytes_sha256, known.said_sha256) == same);
+        let is_same = |current: &&CurrentVersion| current.bytes_sha256 == wanted.sha && is_known;
+        // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
+        let Some(current) = current.filter(is_same).filter(|_| !self.order.again) else { return Ok(None) };
         let shared = &self.ingest.0;
         let recipe = recipe::recipes(shared, self.scope).await?.wanted.id;
         let rules = Rules::read(shared, self.scope).await?;
-        let is_screened = |current: &CurrentVersion| {
-            current.screening.as_ref().is_some_and(|screening| screening.policy == rules.digest)
-        };
-        let is_there = |current: &&CurrentVersion| {
-            current.bytes_sha256 == wanted.sha && current.has_chunks(&recipe) && is_screened(current) && is_known
-        };
-        // Asked to read all, it lets everything through the pipeline again, for what may have changed there.
-        let Some(current) = current.filter(is_there).filter(|_| !self.order.again) else { return Ok(None) };
+        let is_screened = current.screening.as_ref().is_some_and(|screening| screening.policy == rules.digest);
+        if !is_screened || !current.has_chunks(&recipe) {
+            return Ok(None);
+        }
         let restated = Restated {
             id: id.clone(),
             bytes_sha256: wanted.sha,
@@ -359,7 +358,7 @@ impl Syncing<'_> {
             self.ingest.0.catalog.restate_document(self.scope, restated, self.deed("document.restate")).await?;
         let Some(written) = written else { return Ok(None) };
         if written.value.seq.is_some() {
-            self.ingest.publish_soon(self.scope.tenant()).await;
+            self.ingest.publish_in_bulk(self.scope.tenant()).await;
         }
         Ok(Some(written.value.change))
     }

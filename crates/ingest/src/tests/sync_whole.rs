@@ -196,3 +196,14 @@ async fn another_rule_in_the_folder_reaches_documents_that_may_speak_for_themsel
     }
     assert_eq!(world.current("a.md").await.unwrap().attributes.len(), 1);
 }
+
+#[tokio::test]
+async fn what_a_sync_wrote_is_found_once_it_has_succeeded() {
+    let world = World::of(Memory::new()).await;
+    // The second follows the first one's publication at once.
+    for round in 0..2 {
+        (0..3).for_each(|at| world.put(&format!("{at}.md"), &note(10 * round + at), everyone()));
+        world.synced().await;
+        assert_eq!(world.life.indexed().await.0, world.seq().await, "round {round}");
+    }
+}
