@@ -116,7 +116,7 @@ impl Ingest {
         let is_reindex = claimed.job.kind == JobKind::Reindex;
         let work = tokio::spawn({
             let (ingest, stop) = (self.clone(), stop.clone());
-            async move { ingest.run_job(&claimed, &stop).await }
+            async move { Box::pin(ingest.run_job(&claimed, &stop)).await }
         });
         let broke_off = |_| Some(JobEnd::Failed("the job broke off inside; the service's log says where".to_owned()));
         let Some(end) = work.await.unwrap_or_else(broke_off) else { return Ok(true) };
